@@ -1,0 +1,65 @@
+// A disk that the host has opened: the file, its locks and the facts about it.
+#pragma once
+
+#include <nacre/abi/block.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "core/backend/block_options.hpp"
+#include "core/backend/block_throttle.hpp"
+#include "core/base/fd.hpp"
+#include "core/base/result.hpp"
+
+namespace nacre {
+
+// Opened and closed on the main thread; what is const may be called on every thread.
+class BlockBackend {
+ public:
+  // Opens and locks the image: a regular file or a block device, raw, never guessed from its content. Fails with one
+  // sentence when it is missing, of another kind, not permitted, in use by another process or by another drive of this
+  // one (unless all of them only read), cannot do O_DIRECT, or its size is no multiple of 512.
+  static Result<std::shared_ptr<BlockBackend>> open(BlockOptions options);
+  ~BlockBackend();
+  BlockBackend(const BlockBackend&) = delete;
+  BlockBackend& operator=(const BlockBackend&) = delete;
+
+  const BlockOptions& options() const { return options_; }
+  int fd() const { return fd_.get(); }
+  uint64_t capacity() const { return capacity_; }              // bytes, when it was opened
+  uint32_t offset_alignment() const { return offset_align_; }  // of offset and length; 1 without O_DIRECT
+  uint32_t memory_alignment() const { return memory_align_; }  // of buffers
+  bool block_device() const { return block_device_; }
+  // For the contract's info(): `size` is the caller's.
+  void describe(nacre_block_info& info) const;
+
+  BlockThrottle& throttle() { return throttle_; }
+  // Held while a block that a write covers in part is read, changed and written.
+  std::mutex& read_modify_write() { return read_modify_write_; }
+  // Logs that a request failed, at most once a second. Any thread.
+  void report(const char* what, uint64_t offset, uint64_t length, int error);
+
+ private:
+  explicit BlockBackend(BlockOptions options) : options_(std::move(options)), throttle_(options_.iops_total) {}
+  Status open_file();
+  Status find_size();
+  Status find_alignment();
+  Status claim();
+
+  BlockOptions options_;
+  Fd fd_;
+  uint64_t capacity_ = 0;
+  uint32_t offset_align_ = 1;
+  uint32_t memory_align_ = 1;
+  bool block_device_ = false;
+  uint64_t device_ = 0;  // st_dev and st_ino: which file this is, whatever its name
+  uint64_t inode_ = 0;
+  BlockThrottle throttle_;
+  std::mutex read_modify_write_;
+  std::atomic<uint64_t> last_report_{0};  // CLOCK_MONOTONIC, ns
+  std::atomic<uint32_t> unreported_{0};
+};
+
+}  // namespace nacre

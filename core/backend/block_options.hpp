@@ -1,0 +1,50 @@
+// What `-drive` and `blockdev-add` say about a disk, and which of it may stand together.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "core/base/result.hpp"
+
+namespace nacre {
+
+enum class BlockAio {
+  Default,  // Native when direct, Off otherwise
+  Native,   // asynchronous by the kernel, needs direct. Served by io_uring as well: it does all that Linux AIO does, at
+            // no higher cost, and so there is one engine less
+  IoUring,
+  Threads,
+  Off,  // synchronous in the thread that submits, the fastest for files that are in the page cache
+};
+
+enum class DetectZeroes { Off, On, Unmap };
+
+struct BlockOptions {
+  static constexpr uint64_t kMaxIops = 1'000'000;
+
+  std::string id;
+  std::string file;
+  bool readonly = false;
+  bool direct = true;  // O_DIRECT
+  BlockAio aio = BlockAio::Default;
+  bool discard = false;  // discard=unmap
+  DetectZeroes detect_zeroes = DetectZeroes::Off;
+  uint64_t iops_total = 0;  // requests per second of the whole drive, 0 .. kMaxIops; 0: no limit
+
+  // The engine asked for, with Default resolved.
+  BlockAio engine() const;
+  // Says in one sentence what does not go together; `id` and `file` are required.
+  Status check() const;
+};
+
+// Read the option's value: native, io_uring, threads, off; off, on, unmap; unmap, ignore, on, off. Fail with a sentence
+// that names the option and what is allowed.
+Result<BlockAio> parse_block_aio(std::string_view value);
+Result<DetectZeroes> parse_detect_zeroes(std::string_view value);
+Result<bool> parse_block_discard(std::string_view value);
+
+const char* to_string(BlockAio aio);
+const char* to_string(DetectZeroes detect);
+
+}  // namespace nacre

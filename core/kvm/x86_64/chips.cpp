@@ -1,0 +1,63 @@
+// What an x86 virtual machine has once: the interrupt controllers and the timer in the kernel, and the pages that
+// virtualisation itself needs.
+#include <sys/ioctl.h>
+
+#include "core/kvm/vm.hpp"
+
+namespace nacre::kvm {
+
+Status Vm::set_tss_address(uint64_t gpa) {
+  if (::ioctl(fd_.get(), KVM_SET_TSS_ADDR, static_cast<unsigned long>(gpa)) < 0)
+    return ioctl_error("placing the TSS pages (KVM_SET_TSS_ADDR)");
+  return {};
+}
+
+Status Vm::set_identity_map_address(uint64_t gpa) {
+  if (::ioctl(fd_.get(), KVM_SET_IDENTITY_MAP_ADDR, &gpa) < 0)
+    return ioctl_error("placing the identity-map page (KVM_SET_IDENTITY_MAP_ADDR)");
+  return {};
+}
+
+Status Vm::create_irqchip() {
+  if (::ioctl(fd_.get(), KVM_CREATE_IRQCHIP, 0) < 0)
+    return ioctl_error("making the interrupt controllers (KVM_CREATE_IRQCHIP)");
+  has_irqchip_ = true;
+  return {};
+}
+
+Status Vm::create_pit() {
+  kvm_pit_config config{};
+  config.flags = KVM_PIT_SPEAKER_DUMMY;
+  if (::ioctl(fd_.get(), KVM_CREATE_PIT2, &config) < 0) return ioctl_error("making the 8254 timer (KVM_CREATE_PIT2)");
+  has_pit_ = true;
+  return {};
+}
+
+Status Vm::save_chips() {
+  Chips chips{};
+  if (has_irqchip_) {
+    for (uint32_t id = 0; id < 3; ++id) {
+      chips.chip[id].chip_id = id;
+      if (::ioctl(fd_.get(), KVM_GET_IRQCHIP, &chips.chip[id]) < 0)
+        return ioctl_error("reading the interrupt controllers (KVM_GET_IRQCHIP)");
+    }
+  }
+  chips.has_pit = has_pit_;
+  if (has_pit_ && ::ioctl(fd_.get(), KVM_GET_PIT2, &chips.pit) < 0)
+    return ioctl_error("reading the 8254 timer (KVM_GET_PIT2)");
+  chips_ = chips;
+  return {};
+}
+
+Status Vm::restore_chips() {
+  if (!chips_) return fail("the interrupt controllers cannot be reset: their first state was not saved.");
+  if (has_irqchip_)
+    for (kvm_irqchip& chip : chips_->chip)
+      if (::ioctl(fd_.get(), KVM_SET_IRQCHIP, &chip) < 0)
+        return ioctl_error("resetting the interrupt controllers (KVM_SET_IRQCHIP)");
+  if (chips_->has_pit && ::ioctl(fd_.get(), KVM_SET_PIT2, &chips_->pit) < 0)
+    return ioctl_error("resetting the 8254 timer (KVM_SET_PIT2)");
+  return {};
+}
+
+}  // namespace nacre::kvm

@@ -1,0 +1,73 @@
+// The host's side of one virtio device: what its plugin said it is, and the way to call the plugin on its loop.
+#pragma once
+
+#include <nacre/abi/virtio.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/base/result.hpp"
+#include "core/loop/event_loop.hpp"
+
+namespace nacre::virtio {
+
+inline constexpr unsigned kFeatureVersion1 = 32;  // virtio 1.2 §6
+
+// Where a device is plugged in: a transport, as the device sees it.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  // [any] Changes the configuration that the driver reads; `notify` interrupts the driver.
+  virtual void set_config(uint32_t offset, const void* data, uint32_t length, bool notify) = 0;
+  // [any] Shows DEVICE_NEEDS_RESET (§2.1.1).
+  virtual void needs_reset() = 0;
+};
+
+// A device as its plugin has described it in attach(). Made and destroyed on the main thread.
+class VirtioDevice {
+ public:
+  // Checks the description: known sizes, powers of two, a configuration that fits. `name` is for words about it;
+  // `enter` wraps each call of the plugin (the crash breadcrumb) and may be empty.
+  using Enter = std::function<void(const char* function, const std::function<void()>& call)>;
+  static Result<std::unique_ptr<VirtioDevice>> create(const nacre_virtio_desc& desc, void* self, EventLoop& loop,
+                                                      std::string name, Enter enter);
+
+  const std::string& name() const { return name_; }
+  uint32_t device_id() const { return device_id_; }
+  uint64_t features() const { return features_; }
+  const std::vector<uint16_t>& queue_sizes() const { return queue_sizes_; }
+  const std::vector<uint8_t>& config() const { return config_; }
+  EventLoop& loop() { return loop_; }
+
+  // [any] The plugin's functions, called on its loop; the caller waits.
+  Status activate(const nacre_virtio_activation& activation);
+  void reset();
+  void config_written(uint32_t offset, const uint8_t* data, uint32_t length);
+
+  // [main] NULL unplugs.
+  void plug_into(Transport* transport) { transport_ = transport; }
+  Transport* transport() { return transport_; }
+
+  // [any] From the plugin.
+  void set_config(uint32_t offset, const void* data, uint32_t length, bool notify);
+  void needs_reset(const char* reason);
+
+ private:
+  VirtioDevice(EventLoop& loop) : loop_(loop) {}
+  void on_loop(const char* function, const std::function<void()>& call);
+
+  EventLoop& loop_;
+  std::string name_;
+  Enter enter_;
+  uint32_t device_id_ = 0;
+  uint64_t features_ = 0;
+  std::vector<uint16_t> queue_sizes_;
+  std::vector<uint8_t> config_;
+  nacre_virtio_ops ops_{};
+  void* self_ = nullptr;
+  Transport* transport_ = nullptr;
+};
+
+}  // namespace nacre::virtio

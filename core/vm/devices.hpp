@@ -1,0 +1,54 @@
+// The devices of a machine: made by driver name, placed by the machine, taken away again.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/vm/instance.hpp"
+
+namespace nacre {
+
+class Machine;
+class Registry;
+
+// Main thread only.
+class Devices {
+ public:
+  using Properties = std::vector<std::pair<std::string, std::string>>;  // in the user's words and order
+
+  Devices(VirtualMachine& vm, Registry& registry) : vm_(vm), registry_(registry) {}
+  // Takes all of them away, the last one first. The vCPUs are stopped.
+  ~Devices();
+  Devices(const Devices&) = delete;
+  Devices& operator=(const Devices&) = delete;
+
+  // Makes the device: driver looked up (its plugin mapped on first use), properties checked, created, realized, placed.
+  // A failure undoes what came before it and says why. An empty id gets one made up.
+  Result<nacre_instance*> add(const std::string& driver, const std::string& id, const Properties& properties);
+  // Takes it away.
+  Status remove(const std::string& id);
+  // Takes all away; what they leave behind is taken back.
+  void clear();
+
+  nacre_instance* find(const std::string& id);
+  const std::vector<std::unique_ptr<nacre_instance>>& all() const { return devices_; }
+
+  // [vCPUs parked] Every device that is not on a virtio bus, as at power-on.
+  void reset();
+  // Presses the power button of every device that has one; false when none has.
+  bool press_power_button();
+
+ private:
+  Status realize(nacre_instance& instance);
+  Status place(nacre_instance& instance);
+  void undo(nacre_instance& instance, bool realized);
+
+  VirtualMachine& vm_;
+  Registry& registry_;
+  std::vector<std::unique_ptr<nacre_instance>> devices_;
+  uint32_t unnamed_ = 0;
+};
+
+}  // namespace nacre

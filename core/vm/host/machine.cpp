@@ -1,0 +1,46 @@
+// nacre.machine/1 and nacre.vcpu/1: what only machine types use.
+#include "core/vm/host/services.hpp"
+#include "core/vm/property_text.hpp"
+#include "core/vm/virtual_machine.hpp"
+
+namespace nacre::services {
+namespace {
+
+Platform& platform(nacre_instance* machine) { return machine->vm.platform(); }
+
+nacre_status add_ram(nacre_instance* machine, uint64_t gpa, uint64_t length, nacre_error* slot) noexcept {
+  return finish(platform(machine).add_ram(gpa, length), slot);
+}
+
+nacre_status x86_platform(nacre_instance* machine, const nacre_x86_platform* wanted, nacre_error* slot) noexcept {
+  return finish(platform(machine).set_up_x86(*wanted), slot);
+}
+
+nacre_status virtio_mmio_window(nacre_instance* machine, uint64_t base, uint32_t stride, uint32_t slots,
+                                nacre_error* slot) noexcept {
+  return finish(platform(machine).add_virtio_window(base, stride, slots), slot);
+}
+
+nacre_status device(nacre_instance* machine, const char* driver, const char* id, const char* properties,
+                    nacre_error* slot) noexcept {
+  Result<nacre_instance*> made = machine->vm.devices().add(driver, id, split_properties(properties));
+  return made ? NACRE_OK : finish(made.error(), slot);
+}
+
+nacre_status load_file(nacre_instance* machine, uint64_t gpa, int32_t fd, uint64_t offset, uint64_t length,
+                       nacre_error* slot) noexcept {
+  return finish(platform(machine).memory().load_file(gpa, fd, offset, length), slot, NACRE_IO);
+}
+
+nacre_status set_x86_state(nacre_instance* machine, uint32_t index, const nacre_x86_state* state,
+                           nacre_error* slot) noexcept {
+  return finish(platform(machine).set_vcpu_state(index, *state), slot);
+}
+
+}  // namespace
+
+const nacre_machine_v1 kMachine{sizeof(nacre_machine_v1), 0, add_ram, x86_platform, virtio_mmio_window, device,
+                                load_file};
+const nacre_vcpu_v1 kVcpu{sizeof(nacre_vcpu_v1), 0, set_x86_state};
+
+}  // namespace nacre::services

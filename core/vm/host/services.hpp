@@ -1,0 +1,41 @@
+// The host's services for plugins: each extension of <nacre/abi/registry.h> is a table in a file of its own here.
+#pragma once
+
+#include <nacre/abi/registry.h>
+
+#include "core/vm/instance.hpp"
+
+namespace nacre::services {
+
+// What every plugin is greeted with. Lives as long as the process.
+const nacre_host_hello& hello();
+
+// The ids of all extensions, for messages about one that is missing.
+std::vector<std::string> extension_ids();
+
+extern const nacre_log_v1 kLog;
+extern const nacre_error_v1 kError;
+extern const nacre_props_v1 kProps;
+extern const nacre_memory_v1 kMemory;
+extern const nacre_irq_v1 kIrq;
+extern const nacre_mmio_v1 kMmio;
+extern const nacre_virtio_v1 kVirtio;
+extern const nacre_loop_v1 kLoop;
+extern const nacre_qmp_v1 kQmp;
+extern const nacre_state_v1 kState;
+extern const nacre_lifecycle_v1 kLifecycle;
+extern const nacre_block_v1 kBlock;
+extern const nacre_chardev_v1 kChardev;
+extern const nacre_machine_v1 kMachine;
+extern const nacre_vcpu_v1 kVcpu;
+
+// Takes back, after a device's destroy(), whatever it has not given back itself, and logs that.
+void take_back(nacre_instance& instance);
+
+// Removes a QMP command that the instance has added.
+void forget_command(nacre_instance& instance, std::string name);
+
+// The C status for an outcome, with its words in the slot.
+nacre_status finish(const Status& status, nacre_error* slot, nacre_status code = NACRE_INVALID);
+
+}  // namespace nacre::services

@@ -1,0 +1,58 @@
+// What the handle `nacre_instance` of the plugin contract stands for: one device, or the machine.
+#pragma once
+
+#include <nacre/abi/entry.h>
+#include <nacre/abi/machine.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/loop/event_loop.hpp"
+#include "core/plugin/properties.hpp"
+#include "core/virtio/virtio_device.hpp"
+
+namespace nacre {
+class VirtualMachine;
+}
+
+// Handles that a device holds. The host keeps them so that it can take back what a device leaves behind.
+struct nacre_irq {
+  nacre_instance* instance;
+  uint32_t gsi;
+  nacre::Fd fd;
+};
+
+struct nacre_mmio_region {
+  nacre_instance* instance;
+  nacre::AddressSpace* space;
+  nacre::BusRegion* region;
+};
+
+struct nacre_virtio {
+  nacre_instance* instance;
+  std::unique_ptr<nacre::virtio::VirtioDevice> device;
+};
+
+struct nacre_instance {
+  nacre::VirtualMachine& vm;
+  const nacre_type* type;
+  std::string id;         // the user's, or one made by the host
+  std::string plugin_id;
+  nacre::PropertyValues properties;
+  nacre::EventLoop* loop = nullptr;
+  void* self = nullptr;  // the plugin's
+
+  std::vector<std::unique_ptr<nacre_irq>> irqs;
+  std::vector<std::unique_ptr<nacre_mmio_region>> regions;
+  std::unique_ptr<nacre_virtio> virtio;
+  std::function<void()> powerdown;                // the power button, see lifecycle.h
+  std::vector<uint64_t> memory_subscriptions;     // of GuestMemory::subscribe
+  std::vector<std::string> commands;              // QMP commands that it has added
+  nacre_placement placement{};
+  bool placed = false;
+
+  // In words: "device 'disk1' (virtio-blk-device)".
+  std::string name() const { return "device '" + id + "' (" + type->name + ")"; }
+};

@@ -1,0 +1,106 @@
+#include "core/vm/life_cycle.hpp"
+
+#include "core/base/log.hpp"
+#include "core/vm/virtual_machine.hpp"
+
+namespace nacre {
+
+const char* to_string(RunState state) {
+  switch (state) {
+    case RunState::Running:
+      return "running";
+    case RunState::Prelaunch:
+    case RunState::Paused:
+      return "paused";
+    case RunState::InternalError:
+      return "internal-error";
+    case RunState::Shutdown:
+      return "shutdown";
+  }
+  return "";
+}
+
+void LifeCycle::start(bool paused) {
+  state_ = paused ? RunState::Paused : RunState::Running;
+  if (!paused) vm_.platform().resume();
+}
+
+Status LifeCycle::stop() {
+  if (state_ != RunState::Running) return fail("The VM is not running: it is {}.", to_string(state_));
+  vm_.platform().pause();
+  // A guest that ended itself while it was being paused is not paused.
+  if (state_ == RunState::Running) {
+    state_ = RunState::Paused;
+    if (events_) events_->stopped();
+  }
+  return {};
+}
+
+Status LifeCycle::cont() {
+  if (state_ != RunState::Paused && state_ != RunState::Prelaunch)
+    return fail("The VM is not paused: it is {}.{}", to_string(state_),
+                state_ == RunState::InternalError ? " Use system_reset first." : "");
+  state_ = RunState::Running;
+  if (events_) events_->resumed();
+  vm_.platform().resume();
+  return {};
+}
+
+Status LifeCycle::reset(bool by_guest) {
+  if (state_ == RunState::Shutdown) return fail("The VM is shut down.");
+  bool resume = state_ == RunState::Running;
+  vm_.platform().pause();
+  Status done = vm_.reset();
+  if (!done) {
+    log::error("vm", "the reset failed: {}", done.error().message);
+    state_ = RunState::InternalError;
+    return done;
+  }
+  if (state_ == RunState::InternalError) state_ = RunState::Paused;
+  if (events_) events_->was_reset(by_guest);
+  if (resume) vm_.platform().resume();
+  return {};
+}
+
+void LifeCycle::power_down() {
+  if (!vm_.devices().press_power_button()) shut_down(false, "host-qmp-system-powerdown");
+}
+
+void LifeCycle::shut_down(bool by_guest, const std::string& reason) {
+  if (state_ == RunState::Shutdown) return;
+  state_ = RunState::Shutdown;
+  vm_.platform().vcpus().request_pause();
+  log::info("vm", "shut down: {}", reason);
+  if (events_) events_->shut_down(by_guest, reason);
+  vm_.loop().stop();
+}
+
+void LifeCycle::request_shutdown() {
+  vm_.loop().post([this] { shut_down(true, "guest-shutdown"); });
+}
+
+void LifeCycle::request_reset() {
+  vm_.loop().post([this] {
+    // What fails has been logged; a reset by the guest has nobody to answer to.
+    (void)reset(true);
+  });
+}
+
+void LifeCycle::triple_fault() {
+  vm_.loop().post([this] {
+    log::info("vm", "the guest's processor has shut itself down (triple fault)");
+    shut_down(true, "guest-shutdown");
+  });
+}
+
+void LifeCycle::vcpu_failed(const kvm::Report& report) {
+  log::error("kvm", "{}", report.text);
+  vm_.loop().post([this] {
+    if (state_ != RunState::Running) return;
+    vm_.platform().vcpus().request_pause();
+    state_ = RunState::InternalError;
+    if (events_) events_->stopped();
+  });
+}
+
+}  // namespace nacre

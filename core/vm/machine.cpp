@@ -1,0 +1,114 @@
+#include "core/vm/machine.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/error_slot.hpp"
+#include "core/plugin/breadcrumb.hpp"
+#include "core/plugin/registry.hpp"
+#include "core/vm/virtual_machine.hpp"
+
+namespace nacre {
+namespace {
+
+const char* or_null(const std::string& text) { return text.empty() ? nullptr : text.c_str(); }
+
+}  // namespace
+
+Result<std::unique_ptr<Machine>> Machine::create(VirtualMachine& vm, Registry& registry,
+                                                 const MachineOptions& options) {
+  Result<LoadedType> loaded = registry.load(NACRE_KIND_MACHINE, options.type);
+  if (!loaded) return loaded.error();
+  Result<PropertyValues> values = PropertyValues::parse(*loaded->type, options.properties);
+  if (!values) return values.error();
+
+  auto machine = std::unique_ptr<Machine>(new Machine(vm, options));
+  const MachineOptions& kept = machine->options_;
+  machine->config_ = {.size = sizeof(nacre_machine_config),
+                      .vcpus = kept.vcpus,
+                      .max_vcpus = kept.max_vcpus,
+                      .ram_size = kept.ram_size,
+                      .kernel = or_null(kept.kernel),
+                      .initrd = or_null(kept.initrd),
+                      .append = kept.append.c_str(),
+                      .serial_chardev = or_null(kept.serial_chardev)};
+  const auto* ops = static_cast<const nacre_machine_ops*>(loaded->type->ops);
+  std::memcpy(&machine->ops_, ops, std::min<size_t>(ops->size, sizeof machine->ops_));
+
+  auto instance = std::make_unique<nacre_instance>(
+      nacre_instance{vm, loaded->type, loaded->type->name, loaded->plugin_id, std::move(*values)});
+  instance->loop = &vm.loop();
+  ErrorSlot slot;
+  nacre_status code;
+  {
+    Breadcrumb crumb(instance->plugin_id, instance->id, "create");
+    code = machine->ops_.create(instance.get(), &machine->config_, &instance->self, slot.handle());
+  }
+  if (code != NACRE_OK) return fail("machine '{}': {}", options.type, slot.text("its plugin refused it without a reason."));
+  machine->instance_ = std::move(instance);
+  return machine;
+}
+
+Machine::~Machine() {
+  if (!instance_) return;
+  Breadcrumb crumb(instance_->plugin_id, instance_->id, "destroy");
+  ops_.destroy(instance_->self);
+}
+
+Status Machine::step(const char* name, Step function) {
+  ErrorSlot slot;
+  Breadcrumb crumb(instance_->plugin_id, instance_->id, name);
+  if (function(instance_->self, slot.handle()) == NACRE_OK) return {};
+  return fail("{}", slot.text("the machine's plugin failed without a reason; this is a defect of the plugin."));
+}
+
+Status Machine::layout() { return step("layout", ops_.layout); }
+Status Machine::build() { return step("build", ops_.build); }
+Status Machine::boot() { return step("boot", ops_.boot); }
+
+Status Machine::place(nacre_instance& device) {
+  nacre_device_desc desc{};
+  desc.size = sizeof desc;
+  desc.virtio_device_id = device.virtio ? device.virtio->device->device_id() : 0;
+  desc.driver = device.type->name;
+  desc.id = device.id.c_str();
+  desc.bus = device.type->bus;
+  device.placement = {};
+  device.placement.size = sizeof device.placement;
+  ErrorSlot slot;
+  nacre_status code;
+  {
+    Breadcrumb crumb(instance_->plugin_id, instance_->id, "place");
+    code = ops_.place(instance_->self, &desc, &device.placement, slot.handle());
+  }
+  if (code != NACRE_OK)
+    return fail("{}: {}", device.name(), slot.text("the machine has no place for it and gave no reason."));
+  device.placed = true;
+  if (device.placement.kind == NACRE_PLACE_NONE) return {};
+
+  virtio::MmioTransport* transport = vm_.platform().virtio_slot(device.placement.base);
+  Status plugged = transport ? vm_.platform().take_line(device.placement.gsi)
+                             : fail("the machine has no virtio-mmio slot at {:#x}.", device.placement.base);
+  if (plugged) {
+    plugged = transport->plug(*device.virtio->device, device.placement.gsi);
+    if (!plugged) vm_.platform().give_line_back(device.placement.gsi);
+  }
+  if (!plugged) {
+    ops_.displace(instance_->self, &device.placement);
+    device.placed = false;
+    return fail("{}: {}", device.name(), plugged.error().message);
+  }
+  return {};
+}
+
+void Machine::displace(nacre_instance& device) {
+  if (device.placement.kind == NACRE_PLACE_VIRTIO_MMIO) {
+    if (virtio::MmioTransport* transport = vm_.platform().virtio_slot(device.placement.base)) transport->unplug();
+    vm_.platform().give_line_back(device.placement.gsi);
+  }
+  Breadcrumb crumb(instance_->plugin_id, instance_->id, "displace");
+  ops_.displace(instance_->self, &device.placement);
+  device.placed = false;
+}
+
+}  // namespace nacre

@@ -1,0 +1,138 @@
+#include "core/vm/platform.hpp"
+
+#include <sys/ioctl.h>
+
+#include "core/base/log.hpp"
+
+namespace nacre {
+namespace {
+
+constexpr uint32_t kLines = 24;  // pins of the IOAPIC in the kernel
+
+}  // namespace
+
+Result<std::unique_ptr<Platform>> Platform::create(const PlatformOptions& options, EventLoop& loop,
+                                                   GuestEvents& events) {
+  Result<kvm::Kvm> kvm = kvm::Kvm::open();
+  if (!kvm) return kvm.error();
+  if (options.vcpus > kvm->max_vcpus())
+    return fail("-smp: {} vCPUs, but this host's KVM allows {}.", options.vcpus, kvm->max_vcpus());
+  Result<kvm::Vm> vm = kvm::Vm::create(*kvm);
+  if (!vm) return vm.error();
+  Result<std::unique_ptr<GuestMemory>> memory = GuestMemory::create(options.ram_size, options.memory);
+  if (!memory) return memory.error();
+
+  auto platform = std::unique_ptr<Platform>(new Platform(options, loop, events));
+  platform->kvm_ = std::make_unique<kvm::Kvm>(std::move(*kvm));
+  platform->vm_ = std::make_unique<kvm::Vm>(std::move(*vm));
+  platform->memory_ = std::move(*memory);
+
+  AddressSpace::Options space;
+  space.readers = options.vcpus;
+  space.vm = platform->vm_.get();
+  space.waiter = [&loop](const std::function<bool()>& done) { loop.run_posted_until(done); };
+  space.wake = [&loop] { loop.wake(); };
+  space.slow = [](const SlowCall& call) { log::warn("bus", "{}", describe(call)); };
+  space.space = NACRE_SPACE_MMIO;
+  platform->mmio_ = std::make_unique<AddressSpace>(space);
+  space.space = NACRE_SPACE_PIO;
+  platform->pio_ = std::make_unique<AddressSpace>(space);
+  platform->vcpus_ = std::make_unique<kvm::VcpuGroup>(
+      *platform,
+      [guest = platform->memory_.get()](uint64_t gpa, void* to, uint64_t length) { return guest->read(gpa, to, length); },
+      [&loop] { loop.wake(); });
+  return platform;
+}
+
+Platform::~Platform() {
+  stop_vcpus();
+  windows_.clear();
+}
+
+Status Platform::add_ram(uint64_t gpa, uint64_t length) {
+  if (Status placed = memory_->place(gpa, length); !placed) return placed;
+  const MemoryRegion& region = memory_->regions().back();
+  return vm_->set_memory_slot(next_memslot_++, region.gpa, region.length, region.hva);
+}
+
+Status Platform::set_up_x86(const nacre_x86_platform& platform) {
+  if (platform.irqchip != NACRE_IRQCHIP_FULL)
+    return fail("the machine asks for interrupt controllers of kind {}, which this VMM does not know.", platform.irqchip);
+  if (Status set = vm_->set_tss_address(platform.tss_address); !set) return set;
+  if (Status set = vm_->set_identity_map_address(platform.identity_map_address); !set) return set;
+  if (Status made = vm_->create_irqchip(); !made) return made;
+  if (platform.pit)
+    if (Status made = vm_->create_pit(); !made) return made;
+  return vm_->save_chips();
+}
+
+Status Platform::add_virtio_window(uint64_t base, uint32_t stride, uint32_t slots) {
+  auto window = virtio::MmioWindow::create(vm_.get(), next_memslot_++, *mmio_, *memory_, base, stride, slots);
+  if (!window) return window.error();
+  windows_.push_back(std::move(*window));
+  return {};
+}
+
+virtio::MmioTransport* Platform::virtio_slot(uint64_t base) {
+  for (auto& window : windows_)
+    if (virtio::MmioTransport* slot = window->slot_at(base)) return slot;
+  return nullptr;
+}
+
+Status Platform::create_vcpus() {
+  Result<std::vector<kvm_cpuid_entry2>> supported = kvm::supported_cpuid(*kvm_);
+  if (!supported) return supported.error();
+  bool tsc_deadline = vm_->check_extension(KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+  for (uint32_t i = 0; i < options_.vcpus; ++i) {
+    Result<std::unique_ptr<kvm::Vcpu>> vcpu = kvm::Vcpu::create(*kvm_, *vm_, i);
+    if (!vcpu) return vcpu.error();
+    Status set = kvm::set_cpuid(**vcpu, kvm::guest_cpuid(*supported, i, options_.topology, tsc_deadline));
+    if (!set) return set;
+    Result<kvm::PowerOnState> state = kvm::PowerOnState::capture(*kvm_, **vcpu);
+    if (!state) return state.error();
+    power_on_.push_back(std::move(*state));
+    if (Status booted = kvm::boot_vcpu(**vcpu); !booted) return booted;
+    if (Status added = vcpus_->add(std::move(*vcpu)); !added) return added;
+  }
+  return {};
+}
+
+Status Platform::take_line(uint32_t gsi) {
+  if (gsi >= kLines) return fail("interrupt line {} does not exist; the machine has lines 0 to {}.", gsi, kLines - 1);
+  if (!lines_.insert(gsi).second) return fail("interrupt line {} is taken by another device.", gsi);
+  return {};
+}
+
+void Platform::pause() {
+  vcpus_->request_pause();
+  loop_.run_posted_until([this] { return vcpus_->all_paused(); });
+}
+
+Status Platform::reset() {
+  for (auto& window : windows_) window->reset();
+  if (Status restored = vm_->restore_chips(); !restored) return restored;
+  for (size_t i = 0; i < vcpus_->size(); ++i)
+    if (Status restored = power_on_[i].restore(vcpus_->vcpu(i)); !restored) return restored;
+  return {};
+}
+
+Status Platform::set_vcpu_state(uint32_t index, const nacre_x86_state& state) {
+  if (index >= vcpus_->size()) return fail("vCPU {} does not exist.", index);
+  return kvm::set_state(vcpus_->vcpu(index), state);
+}
+
+void Platform::stop_vcpus() {
+  if (vcpus_)
+    vcpus_->stop_and_join([this](const std::function<bool()>& done) { loop_.run_posted_until(done); });
+}
+
+uint64_t Platform::mmio_read(uint32_t vcpu, uint64_t gpa, uint32_t width) { return mmio_->read(vcpu, gpa, width); }
+void Platform::mmio_write(uint32_t vcpu, uint64_t gpa, uint32_t width, uint64_t value) {
+  mmio_->write(vcpu, gpa, width, value);
+}
+uint64_t Platform::pio_read(uint32_t vcpu, uint16_t port, uint32_t width) { return pio_->read(vcpu, port, width); }
+void Platform::pio_write(uint32_t vcpu, uint16_t port, uint32_t width, uint64_t value) {
+  pio_->write(vcpu, port, width, value);
+}
+
+}  // namespace nacre

@@ -1,0 +1,99 @@
+// What every machine stands on: the KVM virtual machine with its memory, buses and vCPUs. Knows no address and no device.
+#pragma once
+
+#include <nacre/abi/machine.h>
+#include <nacre/abi/vcpu.h>
+
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "core/bus/address_space.hpp"
+#include "core/kvm/exit_handler.hpp"
+#include "core/kvm/vcpu_group.hpp"
+#include "core/kvm/vm.hpp"
+#include "core/kvm/x86_64/cpuid.hpp"
+#include "core/kvm/x86_64/reset.hpp"
+#include "core/loop/event_loop.hpp"
+#include "core/memory/guest_memory.hpp"
+#include "core/virtio/mmio_window.hpp"
+
+namespace nacre {
+
+// Told about what the guest does to itself, on a vCPU's thread.
+class GuestEvents {
+ public:
+  virtual ~GuestEvents() = default;
+  virtual void triple_fault() = 0;
+  virtual void vcpu_failed(const kvm::Report& report) = 0;
+};
+
+struct PlatformOptions {
+  uint64_t ram_size = 0;  // bytes
+  uint32_t vcpus = 1;
+  kvm::CpuTopology topology;
+  MemoryOptions memory;
+};
+
+// Made and used on the main thread; exits come on the vCPUs' threads.
+class Platform : private kvm::ExitHandler {
+ public:
+  // Opens KVM and reserves the memory. `loop` is the main thread's.
+  static Result<std::unique_ptr<Platform>> create(const PlatformOptions& options, EventLoop& loop, GuestEvents& events);
+  ~Platform() override;
+
+  // What a machine asks for while it lays itself out.
+  Status add_ram(uint64_t gpa, uint64_t length);
+  Status set_up_x86(const nacre_x86_platform& platform);
+  Status add_virtio_window(uint64_t base, uint32_t stride, uint32_t slots);
+  virtio::MmioTransport* virtio_slot(uint64_t base);
+  // Makes the vCPUs, parked, once the machine is laid out.
+  Status create_vcpus();
+
+  // An interrupt line taken by one device. Fails when it does not exist or is taken.
+  Status take_line(uint32_t gsi);
+  void give_line_back(uint32_t gsi) { lines_.erase(gsi); }
+
+  kvm::Vm& vm() { return *vm_; }
+  GuestMemory& memory() { return *memory_; }
+  AddressSpace& space(uint32_t kind) { return kind == NACRE_SPACE_PIO ? *pio_ : *mmio_; }
+  kvm::VcpuGroup& vcpus() { return *vcpus_; }
+
+  // Parks all vCPUs and waits until they are; posted calls are served meanwhile.
+  void pause();
+  void resume() { vcpus_->resume(); }
+  // With the vCPUs parked: interrupt controllers, vCPUs and virtio devices as at power-on.
+  Status reset();
+  // Sets the state in which vCPU `index` begins.
+  Status set_vcpu_state(uint32_t index, const nacre_x86_state& state);
+  // Ends the vCPU threads; nothing of the guest runs afterwards.
+  void stop_vcpus();
+
+ private:
+  Platform(const PlatformOptions& options, EventLoop& loop, GuestEvents& events)
+      : options_(options), loop_(loop), events_(events) {}
+
+  uint64_t mmio_read(uint32_t vcpu, uint64_t gpa, uint32_t width) override;
+  void mmio_write(uint32_t vcpu, uint64_t gpa, uint32_t width, uint64_t value) override;
+  uint64_t pio_read(uint32_t vcpu, uint16_t port, uint32_t width) override;
+  void pio_write(uint32_t vcpu, uint16_t port, uint32_t width, uint64_t value) override;
+  void shutdown(uint32_t) override { events_.triple_fault(); }
+  void system_event(uint32_t, uint32_t, uint64_t) override { events_.triple_fault(); }
+  void internal_error(const kvm::Report& report) override { events_.vcpu_failed(report); }
+
+  const PlatformOptions options_;
+  EventLoop& loop_;
+  GuestEvents& events_;
+  std::unique_ptr<kvm::Kvm> kvm_;
+  std::unique_ptr<kvm::Vm> vm_;
+  std::unique_ptr<GuestMemory> memory_;
+  std::unique_ptr<AddressSpace> mmio_;
+  std::unique_ptr<AddressSpace> pio_;
+  std::unique_ptr<kvm::VcpuGroup> vcpus_;
+  std::vector<kvm::PowerOnState> power_on_;  // of each vCPU
+  std::vector<std::unique_ptr<virtio::MmioWindow>> windows_;
+  std::set<uint32_t> lines_;
+  uint32_t next_memslot_ = 0;
+};
+
+}  // namespace nacre

@@ -1,0 +1,77 @@
+// A virtual machine with everything that belongs to it, in the order in which it is made and unmade.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/backend/block_registry.hpp"
+#include "core/backend/char_registry.hpp"
+#include "core/loop/io_thread.hpp"
+#include "core/plugin/registry.hpp"
+#include "core/vm/devices.hpp"
+#include "core/vm/life_cycle.hpp"
+#include "core/vm/machine.hpp"
+#include "core/vm/platform.hpp"
+
+namespace nacre {
+
+// Plugins' own commands and events go through here to whatever serves the clients.
+class PluginMonitor {
+ public:
+  using Handler = std::function<Result<std::string>(const std::string& arguments)>;  // JSON in, JSON out
+  virtual ~PluginMonitor() = default;
+  // [main]
+  virtual Status add_command(const std::string& name, const std::string& help, Handler handler) = 0;
+  virtual void remove_command(const std::string& name) = 0;
+  // [main] `data` is a JSON object.
+  virtual Status emit(const std::string& event, const std::string& data) = 0;
+};
+
+// Main thread only, but for loop().
+class VirtualMachine {
+ public:
+  VirtualMachine(EventLoop& loop, Registry& registry)
+      : loop_(loop), registry_(registry), life_cycle_(*this), devices_(*this, registry) {}
+  ~VirtualMachine();
+  VirtualMachine(const VirtualMachine&) = delete;
+  VirtualMachine& operator=(const VirtualMachine&) = delete;
+
+  // Builds the machine up to where the user's devices come in, and boots it when they are there.
+  Status build(const PlatformOptions& platform, const MachineOptions& machine);
+  Status boot() { return machine_->boot(); }
+  // Ends the vCPUs and takes every device away.
+  void tear_down();
+  // [vCPUs parked]
+  Status reset();
+
+  // An iothread by id, made by `-object iothread`.
+  Status add_iothread(const std::string& id);
+  const std::map<std::string, std::unique_ptr<IoThread>>& iothreads() const { return iothreads_; }
+
+  EventLoop& loop() { return loop_; }
+  Registry& registry() { return registry_; }
+  Platform& platform() { return *platform_; }
+  bool has_platform() const { return bool(platform_); }
+  Machine& machine() { return *machine_; }
+  Devices& devices() { return devices_; }
+  LifeCycle& life_cycle() { return life_cycle_; }
+  BlockRegistry& disks() { return disks_; }
+  CharRegistry& chardevs() { return chardevs_; }
+  PluginMonitor* monitor() { return monitor_; }
+  void set_monitor(PluginMonitor* monitor) { monitor_ = monitor; }
+
+ private:
+  EventLoop& loop_;
+  Registry& registry_;
+  PluginMonitor* monitor_ = nullptr;
+  std::map<std::string, std::unique_ptr<IoThread>> iothreads_;
+  BlockRegistry disks_;
+  CharRegistry chardevs_;
+  LifeCycle life_cycle_;
+  std::unique_ptr<Platform> platform_;
+  std::unique_ptr<Machine> machine_;
+  Devices devices_;
+};
+
+}  // namespace nacre

@@ -1,0 +1,35 @@
+// The event loop of a device, with handles that give back what they took.
+#pragma once
+
+#include <nacre/boundary.hpp>
+#include <utility>
+
+namespace nacre::sdk {
+
+// Calls `ready(opaque)` on the loop while it lives. Movable.
+class Watch {
+ public:
+  Watch() = default;
+  Watch(Watch&& other) noexcept : watch_(std::exchange(other.watch_, nullptr)) {}
+  Watch& operator=(Watch&& other) noexcept {
+    std::swap(watch_, other.watch_);
+    return *this;
+  }
+  ~Watch() { stop(); }
+
+  // `events` are NACRE_LOOP_* bits.
+  Status start(nacre_loop* loop, int fd, uint32_t events, nacre_callback ready, void* opaque, nacre_error* slot) {
+    stop();
+    return ErrorSlot::wrap(slot, "the event loop takes no more descriptors", [&](nacre_error* error) {
+      return host.loop->watch(loop, fd, events, ready, opaque, &watch_, error);
+    });
+  }
+  void stop() {
+    if (watch_) host.loop->unwatch(std::exchange(watch_, nullptr));
+  }
+
+ private:
+  nacre_watch* watch_ = nullptr;
+};
+
+}  // namespace nacre::sdk

@@ -1,0 +1,226 @@
+#include <gtest/gtest.h>
+#include <sys/eventfd.h>
+
+#include <nacre/virtqueue.hpp>
+#include <random>
+#include <vector>
+
+namespace nacre::sdk {
+namespace {
+
+struct Descriptor {
+  uint64_t addr;
+  uint32_t len;
+  uint16_t flags, next;
+};
+enum : uint16_t { kNext = 1, kWrite = 2, kIndirect = 4 };
+
+constexpr uint16_t kNum = 8;
+constexpr uint64_t kDesc = 0x0, kAvail = 0x100, kUsed = 0x200, kData = 0x1000, kSize = 0x4000;
+
+class VirtqueueTest : public testing::Test {
+ protected:
+  void SetUp() override { start(1ull << kVirtioRingIndirectDesc); }
+  void TearDown() override { ::close(call_); }
+
+  void start(uint64_t features) {
+    region_ = {0, kSize, ram_.data(), 0, -1, 0};
+    view_ = {sizeof view_, 1, sizeof region_, 0, 1, &region_};
+    nacre_virtqueue queue{};
+    queue.num = kNum;
+    queue.desc = kDesc;
+    queue.avail = kAvail;
+    queue.used = kUsed;
+    queue.call_fd = call_;
+    queue.isr = &isr_;
+    queue.isr_bits = 1;
+    ASSERT_TRUE(queue_.start(queue, MemoryView(&view_), features));
+  }
+  void put(uint16_t i, Descriptor descriptor) { std::memcpy(&ram_[kDesc + 16u * i], &descriptor, 16); }
+  void put_at(uint64_t gpa, Descriptor descriptor) { std::memcpy(&ram_[gpa], &descriptor, 16); }
+  void offer(uint16_t head) {
+    auto* avail = reinterpret_cast<uint16_t*>(&ram_[kAvail]);
+    avail[2 + avail[1] % kNum] = head;
+    ++avail[1];
+  }
+  uint16_t& avail_index() { return reinterpret_cast<uint16_t*>(&ram_[kAvail])[1]; }
+  uint16_t& avail_flags() { return reinterpret_cast<uint16_t*>(&ram_[kAvail])[0]; }
+  uint16_t& used_event() { return reinterpret_cast<uint16_t*>(&ram_[kAvail])[2 + kNum]; }
+  uint16_t used_index() { return reinterpret_cast<uint16_t*>(&ram_[kUsed])[1]; }
+  uint16_t avail_event() { return *reinterpret_cast<uint16_t*>(&ram_[kUsed + 4 + 8 * kNum]); }
+  Virtqueue::Pop pop() { return queue_.pop(chain_, storage_, kNum); }
+  bool interrupted() {
+    uint64_t count = 0;
+    return ::read(call_, &count, sizeof count) == sizeof count;
+  }
+  // Offers the chain at 0 and wants it refused.
+  void refused() {
+    offer(0);
+    EXPECT_EQ(pop(), Virtqueue::Pop::Broken);
+    EXPECT_NE(queue_.broken(), nullptr);
+    EXPECT_EQ(pop(), Virtqueue::Pop::Broken);
+    EXPECT_FALSE(queue_.rearm());
+  }
+
+  alignas(4096) std::array<uint8_t, kSize> ram_{};
+  nacre_memory_region region_;
+  nacre_memory_view view_;
+  uint32_t isr_ = 0;
+  int call_ = ::eventfd(0, EFD_NONBLOCK);
+  Virtqueue queue_;
+  DescriptorChain chain_;
+  iovec storage_[kNum];
+};
+
+TEST_F(VirtqueueTest, PopsAChainAndGivesItBack) {
+  put(3, {kData, 16, kNext, 5});
+  put(5, {kData + 64, 512, kNext | kWrite, 1});
+  put(1, {kData + 1024, 1, kWrite, 0});
+  EXPECT_EQ(pop(), Virtqueue::Pop::Empty);
+  offer(3);
+  ASSERT_EQ(pop(), Virtqueue::Pop::Chain);
+  EXPECT_EQ(chain_.head, 3);
+  EXPECT_EQ(chain_.readable.length(), 16u);
+  EXPECT_EQ(chain_.writable.count(), 2u);
+  EXPECT_EQ(chain_.writable.length(), 513u);
+  EXPECT_EQ(chain_.writable.take_last_byte(), &ram_[kData + 1024]);
+  EXPECT_EQ(chain_.writable.count(), 1u);
+  queue_.push(3, 513);
+  EXPECT_EQ(used_index(), 0);
+  queue_.publish();
+  EXPECT_EQ(used_index(), 1);
+  EXPECT_EQ(isr_, 1u);
+  EXPECT_TRUE(interrupted());
+  queue_.publish();
+  EXPECT_FALSE(interrupted());
+}
+
+TEST_F(VirtqueueTest, FollowsAnIndirectTable) {
+  put(0, {kData, 32, kIndirect, 0});
+  put_at(kData, {kData + 256, 16, kNext, 1});
+  put_at(kData + 16, {kData + 512, 8, kWrite, 0});
+  offer(0);
+  ASSERT_EQ(pop(), Virtqueue::Pop::Chain);
+  EXPECT_EQ(chain_.readable.length(), 16u);
+  EXPECT_EQ(chain_.writable.length(), 8u);
+}
+
+TEST_F(VirtqueueTest, FollowsAnIndirectTableAtAnOddAddress) {
+  put(0, {kData + 3, 16, kIndirect, 0});
+  put_at(kData + 3, {kData + 256, 16, 0, 0});
+  offer(0);
+  ASSERT_EQ(pop(), Virtqueue::Pop::Chain);
+  EXPECT_EQ(chain_.readable.length(), 16u);
+}
+
+TEST_F(VirtqueueTest, InterruptsAsTheFlagSays) {
+  put(0, {kData, 1, kWrite, 0});
+  avail_flags() = 1;
+  offer(0);
+  pop();
+  queue_.push(0, 1);
+  queue_.publish();
+  EXPECT_FALSE(interrupted());
+}
+
+TEST_F(VirtqueueTest, InterruptsAtTheUsedEvent) {
+  start(1ull << kVirtioRingEventIdx);
+  put(0, {kData, 1, kWrite, 0});
+  used_event() = 2;
+  for (int i = 0; i < 5; ++i) {
+    offer(0);
+    ASSERT_EQ(pop(), Virtqueue::Pop::Chain);
+    queue_.push(0, 1);
+    queue_.publish();
+    EXPECT_EQ(interrupted(), i == 2) << i;
+  }
+  EXPECT_FALSE(queue_.rearm());
+  EXPECT_EQ(avail_event(), 5);
+  offer(0);
+  EXPECT_TRUE(queue_.rearm());
+}
+
+TEST_F(VirtqueueTest, RefusesALoop) {
+  put(0, {kData, 1, kNext, 1});
+  put(1, {kData, 1, kNext, 0});
+  refused();
+}
+TEST_F(VirtqueueTest, RefusesItself) {
+  put(0, {kData, 1, kNext, 0});
+  refused();
+}
+TEST_F(VirtqueueTest, RefusesANextThatDoesNotExist) {
+  put(0, {kData, 1, kNext, kNum});
+  refused();
+}
+TEST_F(VirtqueueTest, RefusesAHeadThatDoesNotExist) {
+  offer(kNum);
+  EXPECT_EQ(pop(), Virtqueue::Pop::Broken);
+}
+TEST_F(VirtqueueTest, RefusesAnIndexTooFarAhead) {
+  avail_index() = kNum + 1;
+  EXPECT_EQ(pop(), Virtqueue::Pop::Broken);
+}
+TEST_F(VirtqueueTest, RefusesLengthZero) {
+  put(0, {kData, 0, 0, 0});
+  refused();
+}
+TEST_F(VirtqueueTest, RefusesReadableAfterWritable) {
+  put(0, {kData, 1, kNext | kWrite, 1});
+  put(1, {kData, 1, 0, 0});
+  refused();
+}
+TEST_F(VirtqueueTest, RefusesAnIndirectTableThatWasNotNegotiated) {
+  start(0);
+  put(0, {kData, 16, kIndirect, 0});
+  refused();
+}
+TEST_F(VirtqueueTest, RefusesNestedIndirectTables) {
+  put(0, {kData, 16, kIndirect, 0});
+  put_at(kData, {kData + 64, 16, kIndirect, 0});
+  refused();
+}
+TEST_F(VirtqueueTest, RefusesAnIndirectLoop) {
+  put(0, {kData, 16, kIndirect, 0});
+  put_at(kData, {kData + 64, 16, kNext, 0});
+  refused();
+}
+TEST_F(VirtqueueTest, RefusesAnIndirectOfWrongLength) {
+  for (uint32_t length : {0u, 1u, 15u, 17u, 16u * (kNum + 1), ~0u, ~0u & ~15u}) {
+    SetUp();
+    ram_.fill(0);
+    put(0, {kData, length, kIndirect, 0});
+    refused();
+  }
+}
+TEST_F(VirtqueueTest, RefusesAddressesThatAreNotMemory) {
+  const std::pair<uint64_t, uint32_t> cases[] = {
+      {kSize, 1}, {kSize - 1, 2}, {~0ull, 1}, {~0ull - 3, 8}, {1ull << 63, 512}, {0, ~0u}, {0xf0100000, 4}};
+  for (auto [address, length] : cases) {
+    SetUp();
+    ram_.fill(0);
+    put(0, {address, length, 0, 0});
+    refused();
+  }
+}
+
+TEST_F(VirtqueueTest, SurvivesRandomRings) {
+  std::mt19937 random(11);
+  for (int round = 0; round < 50000; ++round) {
+    SetUp();
+    for (size_t i = 0; i < 0x180; ++i) ram_[i] = static_cast<uint8_t>(random() % 3 ? 0 : random());
+    avail_index() = static_cast<uint16_t>(random() % 10);
+    for (int i = 0; i < 12 && pop() == Virtqueue::Pop::Chain; ++i) {
+      ASSERT_LE(chain_.readable.count() + chain_.writable.count(), kNum);
+      for (uint32_t n = 0; n < chain_.writable.count(); ++n) {
+        auto* first = static_cast<uint8_t*>(chain_.writable.data()[n].iov_base);
+        ASSERT_TRUE(first >= ram_.data() && first + chain_.writable.data()[n].iov_len <= ram_.data() + kSize);
+      }
+      queue_.push(chain_.head, 0);
+    }
+    queue_.publish();
+  }
+}
+
+}  // namespace
+}  // namespace nacre::sdk

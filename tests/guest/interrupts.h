@@ -1,0 +1,23 @@
+// Exceptions, and device interrupts through the I/O APIC and the local APIC, edge-triggered.
+#ifndef NACRE_TESTS_GUEST_INTERRUPTS_H_
+#define NACRE_TESTS_GUEST_INTERRUPTS_H_
+
+#include "types.h"
+
+// Loads the IDT and enables the local APIC; the 8259s are masked. Device interrupts stay off in RFLAGS.
+void interrupts_init(void);
+
+typedef void (*interrupt_handler)(void* argument);
+
+// Routes I/O APIC input `gsi` (0..23) to the first processor; `handler` runs on it with interrupts off.
+void interrupts_connect(u32 gsi, interrupt_handler handler, void* argument);
+
+// Masks the input again.
+void interrupts_disconnect(u32 gsi);
+
+// Sends the message `command` (ICR bits 0..31) to the processor with this local APIC id.
+void lapic_send(u32 apic_id, u32 command);
+
+u32 lapic_id(void);
+
+#endif

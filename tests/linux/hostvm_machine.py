@@ -1,0 +1,183 @@
+"""The host VM itself: its initramfs, QEMU's command line, and one run of one command in it.
+
+QEMU's TCG emulates AMD's SVM with nested paging, so Debian's generic kernel inside is a complete KVM host on any
+machine. The outer machine's root is shared into it read-only: what was built outside runs inside under the same path.
+"""
+
+import ctypes
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+
+import cache
+import debian_kernel
+import newc
+
+HERE = pathlib.Path(__file__).resolve().parent
+BUSYBOX = pathlib.Path("/bin/busybox")
+DRIVERS = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p")
+COMMON_MODULES = ("kvm-amd",)
+KEPT_VARIABLES = re.compile(r"NACRE_\w+|LANG|LC_\w+|CTEST_\w+|GTEST_\w+|[AUT]\w{1,4}SAN_OPTIONS")
+
+
+class HostFailure(Exception):
+    """The host VM, not the command in it, failed; the text is one line that says why."""
+
+
+class Options:
+    """What to run and on what; see tests/linux/hostvm for the meaning of each."""
+
+    def __init__(self):
+        self.command = []
+        self.deterministic = False
+        self.timeout = 300.0
+        self.memory = 6144
+        self.cpus = 2
+        self.shares = []
+        self.environment = {}
+        self.modules = []
+        self.qemu_arguments = []
+        self.kernel_arguments = ""
+
+
+def _initramfs(kernel):
+    """Returns the part of the initramfs that every run shares, from the cache."""
+    modules = kernel.module_files(*DRIVERS)
+
+    def make(directory):
+        archive = newc.Archive()
+        for name in ("bin", "dev", "host", "proc", "sys", "job"):
+            archive.directory(name)
+        archive.character_device("dev/console", 5, 1)
+        archive.program("bin/busybox", BUSYBOX.read_bytes())
+        for file in modules:
+            archive.file(f"lib/{file.name}", file.read_bytes())
+        archive.file("load", "".join(f"{file.name}\n" for file in modules).encode())
+        archive.program("init", (HERE / "host" / "init").read_bytes())
+        (directory / "initramfs").write_bytes(archive.finish())
+
+    key = cache.digest(HERE / "host", HERE / "newc.py", pathlib.Path(__file__), BUSYBOX, *modules)
+    return cache.product(f"hostvm-{kernel.release}-{key}", make) / "initramfs"
+
+
+def _paths_under_tmp(options, directory):
+    """Returns the paths below /tmp that the command names: inside, /tmp is fresh, and they must still be there."""
+    words = [directory, *options.command, *options.environment.values()]
+    found = {match for word in words for match in re.findall(r"/tmp/[^\s:,=;'\"]+", word)}
+    existing = {path.rstrip("/") for path in found if os.path.exists(path)} - set(options.shares)
+    return sorted(path for path in existing if not any(path.startswith(other + "/") for other in existing))
+
+
+def _job(options):
+    """Returns the archive with what differs from run to run: the command, where it runs, and what it may see."""
+    directory = os.getcwd()
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in options.environment.items())
+    command = (f"hostvm_modules={shlex.quote(' '.join([*COMMON_MODULES, *options.modules]))}\n"
+               f"hostvm_command() {{\n{exports}cd {shlex.quote(directory)} || exit 125\n"
+               f"exec {shlex.join(options.command)}\n}}\n")
+    shares = "".join(f"share{number} {path}\n" for number, path in enumerate(options.shares))
+    archive = newc.Archive()
+    archive.directory("job")
+    archive.file("job/session", (HERE / "host" / "session").read_bytes())
+    archive.file("job/command", command.encode())
+    archive.file("job/binds", "".join(f"{path}\n" for path in _paths_under_tmp(options, directory)).encode())
+    archive.file("job/shares", shares.encode())
+    return archive.finish()
+
+
+def _qemu_arguments(options, kernel, scratch):
+    accelerator = ["-accel", "tcg,thread=multi", "-smp", str(options.cpus)]
+    if options.deterministic:
+        accelerator = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-smp", "1"]
+    arguments = ["qemu-system-x86_64", "-M", "q35,kernel-irqchip=split", *accelerator, "-cpu", "EPYC,+svm,+npt",
+                 "-m", str(options.memory), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+                 "-kernel", str(kernel.image), "-initrd", str(scratch / "initramfs"),
+                 "-append", "console=ttyS0 reboot=t panic=1 mitigations=off quiet " + options.kernel_arguments,
+                 "-serial", f"file:{scratch / 'console'}",
+                 "-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
+                 "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",
+                 "-device", "virtio-serial-pci",
+                 "-chardev", "stdio,id=output,signal=off", "-device", "virtserialport,chardev=output,name=output",
+                 "-chardev", f"file,id=status,path={scratch / 'status'}", "-device", "virtserialport,chardev=status,name=status"]
+    for number, path in enumerate(options.shares):
+        arguments += ["-fsdev", f"local,id=share{number},path={path},security_model=none,multidevs=remap",
+                      "-device", f"virtio-9p-pci,fsdev=share{number},mount_tag=share{number}"]
+    return arguments + options.qemu_arguments
+
+
+def _die_with_parent():
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _tail(path, count):
+    try:
+        lines = path.read_text(errors="replace").replace("\r", "").split("\n")
+    except OSError:
+        return []
+    return [line for line in lines if line.strip()][-count:]
+
+
+def run(options):
+    """Runs options.command once in a fresh host VM, its output to our standard output; returns its exit status.
+
+    Raises HostFailure where the machine did not start, did not end within options.timeout seconds, or ended without
+    an exit status.
+    """
+    try:
+        kernel = debian_kernel.newest("generic")
+        shared = _initramfs(kernel)
+    except (debian_kernel.KernelMissing, OSError) as error:
+        raise HostFailure(str(error)) from error
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="hostvm-"))
+    try:
+        (scratch / "initramfs").write_bytes(shared.read_bytes() + _job(options))
+        return _run_qemu(options, _qemu_arguments(options, kernel, scratch), scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _run_qemu(options, arguments, scratch):
+    with open(scratch / "qemu-errors", "wb") as errors:
+        try:
+            # The input is a pipe that nobody writes to: at the end of its input QEMU would close the port
+            process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+                                       preexec_fn=_die_with_parent)
+        except FileNotFoundError:
+            raise HostFailure("qemu-system-x86_64 is not installed; install the package qemu-system-x86") from None
+    late = threading.Event()
+    timer = threading.Timer(options.timeout, lambda: (late.set(), process.kill()))
+    timer.start()
+    try:
+        while chunk := os.read(process.stdout.fileno(), 65536):
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+        process.wait()
+    finally:
+        timer.cancel()
+        process.kill()
+        process.wait()
+    return _status(options, process.returncode, late.is_set(), scratch)
+
+
+def _status(options, qemu_status, late, scratch):
+    """Returns the command's exit status, or raises HostFailure with the reason why there is none."""
+    try:
+        return int((scratch / "status").read_text())
+    except (OSError, ValueError):
+        pass
+    console = _tail(scratch / "console", 3)
+    last = f"; its console ended with: {' | '.join(console)}" if console else "; its console is empty"
+    if late:
+        raise HostFailure(f"the command did not end within {options.timeout:g} s{last}")
+    errors = (scratch / "qemu-errors").read_text(errors="replace").strip().replace("\n", " | ")
+    if qemu_status != 0:
+        raise HostFailure(f"QEMU ended with status {qemu_status}: {errors or 'it gave no reason'}")
+    raise HostFailure(f"the host VM ended before the command did{last}")
