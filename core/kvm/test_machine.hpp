@@ -5,6 +5,7 @@
 #include <nacre/abi/vcpu.h>
 #include <sys/mman.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
@@ -68,7 +69,7 @@ class Recorder : public ExitHandler {
   }
 
   std::vector<Access> accesses;
-  uint64_t total = 0;
+  std::atomic<uint64_t> total{0};
   int shutdowns_ = 0;
   std::vector<Report> reports_;
 
