@@ -167,8 +167,9 @@ Status BlockBackend::find_alignment() {
   offset_align_ = std::clamp<uint32_t>(offset, 1, 1u << 20);
   memory_align_ = std::clamp<uint32_t>(memory, 1, 1u << 20);
   if (offset_align_ > kMaxAlignment || memory_align_ > kMaxAlignment)
-    return fail("drive '{}': direct I/O on '{}' needs an alignment of {} bytes, more than can be given; use direct=off.",
-                options_.id, options_.file, std::max(offset_align_, memory_align_));
+    return fail(
+        "drive '{}': direct I/O on '{}' needs an alignment of {} bytes, more than can be given; use direct=off.",
+        options_.id, options_.file, std::max(offset_align_, memory_align_));
   // A write to the last, incomplete block would make the file longer.
   if (!options_.readonly && capacity_ % offset_align_ != 0)
     return fail(
@@ -202,8 +203,8 @@ void BlockBackend::report(const char* what, uint64_t offset, uint64_t length, in
   }
   uint32_t more = unreported_.exchange(0, std::memory_order_relaxed);
   log::error("block", "drive '{}': {} of {} bytes at {} in '{}' failed: {} (errno {}).{}", options_.id, what, length,
-             offset, options_.file, strerror(error), error,
-             more ? fmt::format(" {} failures before it were not logged.", more) : "");
+             offset, options_.file, error == ENXIO ? "the file is shorter than when it was opened" : strerror(error),
+             error, more ? fmt::format(" {} failures before it were not logged.", more) : "");
 }
 
 }  // namespace nacre

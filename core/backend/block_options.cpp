@@ -3,6 +3,7 @@
 #include <array>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "core/base/suggest.hpp"
 
@@ -61,11 +62,15 @@ Status BlockOptions::check() const {
   return {};
 }
 
-Result<BlockAio> parse_block_aio(std::string_view value) { return choose<BlockAio>("aio", value, kAio); }
+Result<BlockAio> parse_block_aio(std::string_view value) {
+  return choose<BlockAio>("aio", value, kAio);
+}
 Result<DetectZeroes> parse_detect_zeroes(std::string_view value) {
   return choose<DetectZeroes>("detect-zeroes", value, kDetect);
 }
-Result<bool> parse_block_discard(std::string_view value) { return choose<bool>("discard", value, kDiscard); }
+Result<bool> parse_block_discard(std::string_view value) {
+  return choose<bool>("discard", value, kDiscard);
+}
 
 const char* to_string(BlockAio aio) {
   for (const auto& [name, meaning] : kAio)

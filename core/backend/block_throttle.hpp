@@ -11,7 +11,8 @@ namespace nacre {
 // rate algorithm), so that threads share it without a lock. Any thread.
 class BlockThrottle {
  public:
-  explicit BlockThrottle(uint64_t per_second) : cost_ns_(per_second ? std::max<uint64_t>(kSecond / per_second, 1) : 0) {}
+  explicit BlockThrottle(uint64_t per_second)
+      : cost_ns_(per_second ? std::max<uint64_t>(kSecond / per_second, 1) : 0) {}
 
   bool limited() const { return cost_ns_ != 0; }
 

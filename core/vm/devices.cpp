@@ -19,8 +19,7 @@ const nacre_device_ops& ops_of(const nacre_instance& instance) {
 // The words for a call of the plugin that failed.
 Error failure(const nacre_instance& instance, const char* function, nacre_status code, const ErrorSlot& slot) {
   if (code == NACRE_PLUGIN_EXCEPTION)
-    return fail("plugin '{}' threw in {}(): \"{}\". Device '{}' was removed; the guest goes on.", instance.plugin_id,
-                function, slot.text("(nothing)"), instance.id);
+    return fail("{}", exception_text(instance.plugin_id, function, slot.text(""), instance.id));
   return fail("{}: {}", instance.name(), slot.text("it cannot be made, and its plugin gave no reason."));
 }
 
@@ -66,6 +65,21 @@ Result<nacre_instance*> Devices::add(const std::string& driver, const std::strin
     return realized.error();
   }
   return &device;
+}
+
+Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::string& id,
+                                         const Properties& properties) {
+  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver);
+  if (!loaded) return loaded.error();
+  if (!(loaded->type->flags & NACRE_TYPE_HOTPLUGGABLE))
+    return fail("driver '{}' cannot be added while the guest runs; name it on the command line with -device {}.", driver,
+                driver);
+  return add(driver, id, properties);
+}
+
+size_t Devices::count_of_plugin(const std::string& plugin_id) const {
+  return static_cast<size_t>(
+      std::count_if(devices_.begin(), devices_.end(), [&](auto& device) { return device->plugin_id == plugin_id; }));
 }
 
 Status Devices::realize(nacre_instance& device) {

@@ -27,12 +27,15 @@ class Devices {
   // Makes the device: driver looked up (its plugin mapped on first use), properties checked, created, realized, placed.
   // A failure undoes what came before it and says why. An empty id gets one made up.
   Result<nacre_instance*> add(const std::string& driver, const std::string& id, const Properties& properties);
-  // Takes it away.
+  // The same while the guest runs: refused for a driver that is not hot-pluggable.
+  Result<nacre_instance*> hot_add(const std::string& driver, const std::string& id, const Properties& properties);
+  // Takes it away while the guest runs.
   Status remove(const std::string& id);
   // Takes all away; what they leave behind is taken back.
   void clear();
 
   nacre_instance* find(const std::string& id);
+  size_t count_of_plugin(const std::string& plugin_id) const;
   const std::vector<std::unique_ptr<nacre_instance>>& all() const { return devices_; }
 
   // [vCPUs parked] Every device that is not on a virtio bus, as at power-on.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/bus/address_space.hpp"
 #include "core/loop/event_loop.hpp"
 #include "core/plugin/properties.hpp"
 #include "core/virtio/virtio_device.hpp"

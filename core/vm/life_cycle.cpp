@@ -26,6 +26,7 @@ void LifeCycle::start(bool paused) {
 }
 
 Status LifeCycle::stop() {
+  if (!vm_.has_platform()) return fail("this program runs no machine (-machine none).");
   if (state_ != RunState::Running) return fail("The VM is not running: it is {}.", to_string(state_));
   vm_.platform().pause();
   // A guest that ended itself while it was being paused is not paused.
@@ -37,6 +38,7 @@ Status LifeCycle::stop() {
 }
 
 Status LifeCycle::cont() {
+  if (!vm_.has_platform()) return fail("this program runs no machine (-machine none).");
   if (state_ != RunState::Paused && state_ != RunState::Prelaunch)
     return fail("The VM is not paused: it is {}.{}", to_string(state_),
                 state_ == RunState::InternalError ? " Use system_reset first." : "");
@@ -47,7 +49,7 @@ Status LifeCycle::cont() {
 }
 
 Status LifeCycle::reset(bool by_guest) {
-  if (state_ == RunState::Shutdown) return fail("The VM is shut down.");
+  if (state_ == RunState::Shutdown || !vm_.has_platform()) return fail("there is no running machine to reset.");
   bool resume = state_ == RunState::Running;
   vm_.platform().pause();
   Status done = vm_.reset();
@@ -63,13 +65,14 @@ Status LifeCycle::reset(bool by_guest) {
 }
 
 void LifeCycle::power_down() {
+  if (events_) events_->powered_down();
   if (!vm_.devices().press_power_button()) shut_down(false, "host-qmp-system-powerdown");
 }
 
 void LifeCycle::shut_down(bool by_guest, const std::string& reason) {
   if (state_ == RunState::Shutdown) return;
   state_ = RunState::Shutdown;
-  vm_.platform().vcpus().request_pause();
+  if (vm_.has_platform()) vm_.platform().vcpus().request_pause();
   log::info("vm", "shut down: {}", reason);
   if (events_) events_->shut_down(by_guest, reason);
   vm_.loop().stop();

@@ -10,6 +10,8 @@
 
 namespace nacre {
 
+class VirtualMachine;
+
 enum class RunState { Prelaunch, Running, Paused, InternalError, Shutdown };
 
 // As `query-status` names it.
@@ -21,6 +23,7 @@ class LifeCycleEvents {
   virtual ~LifeCycleEvents() = default;
   virtual void stopped() = 0;
   virtual void resumed() = 0;
+  virtual void powered_down() = 0;
   virtual void was_reset(bool by_guest) = 0;
   virtual void shut_down(bool by_guest, const std::string& reason) = 0;
 };

@@ -36,7 +36,7 @@ struct PlatformOptions {
 };
 
 // Made and used on the main thread; exits come on the vCPUs' threads.
-class Platform : private kvm::ExitHandler {
+class Platform : public kvm::ExitHandler {
  public:
   // Opens KVM and reserves the memory. `loop` is the main thread's.
   static Result<std::unique_ptr<Platform>> create(const PlatformOptions& options, EventLoop& loop, GuestEvents& events);
@@ -58,6 +58,7 @@ class Platform : private kvm::ExitHandler {
   GuestMemory& memory() { return *memory_; }
   AddressSpace& space(uint32_t kind) { return kind == NACRE_SPACE_PIO ? *pio_ : *mmio_; }
   kvm::VcpuGroup& vcpus() { return *vcpus_; }
+  const kvm::CpuTopology& topology() const { return options_.topology; }
 
   // Parks all vCPUs and waits until they are; posted calls are served meanwhile.
   void pause();

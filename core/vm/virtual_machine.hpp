@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
-#include "core/backend/block_registry.hpp"
-#include "core/backend/char_registry.hpp"
+#include "core/vm/disks.hpp"
+#include "core/vm/chardevs.hpp"
 #include "core/loop/io_thread.hpp"
 #include "core/plugin/registry.hpp"
 #include "core/vm/devices.hpp"
@@ -56,8 +56,8 @@ class VirtualMachine {
   Machine& machine() { return *machine_; }
   Devices& devices() { return devices_; }
   LifeCycle& life_cycle() { return life_cycle_; }
-  BlockRegistry& disks() { return disks_; }
-  CharRegistry& chardevs() { return chardevs_; }
+  Disks& disks() { return disks_; }
+  Chardevs& chardevs() { return chardevs_; }
   PluginMonitor* monitor() { return monitor_; }
   void set_monitor(PluginMonitor* monitor) { monitor_ = monitor; }
 
@@ -66,8 +66,8 @@ class VirtualMachine {
   Registry& registry_;
   PluginMonitor* monitor_ = nullptr;
   std::map<std::string, std::unique_ptr<IoThread>> iothreads_;
-  BlockRegistry disks_;
-  CharRegistry chardevs_;
+  Disks disks_;
+  Chardevs chardevs_;
   LifeCycle life_cycle_;
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<Machine> machine_;

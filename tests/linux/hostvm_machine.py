@@ -105,7 +105,8 @@ def _qemu_arguments(options, kernel, scratch):
                  "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",
                  "-device", "virtio-serial-pci",
                  "-chardev", "stdio,id=output,signal=off", "-device", "virtserialport,chardev=output,name=output",
-                 "-chardev", f"file,id=status,path={scratch / 'status'}", "-device", "virtserialport,chardev=status,name=status"]
+                 "-chardev", f"file,id=status,path={scratch / 'status'}",
+                 "-device", "virtserialport,chardev=status,name=status"]
     for number, path in enumerate(options.shares):
         arguments += ["-fsdev", f"local,id=share{number},path={path},security_model=none,multidevs=remap",
                       "-device", f"virtio-9p-pci,fsdev=share{number},mount_tag=share{number}"]

@@ -91,10 +91,13 @@ class Vmm:
     def wait_for(self, pattern, timeout):
         """Waits until the console shows `pattern` (regular expression, multi-line mode) after the last match.
 
+        A "$" at its end waits for the end of the line.
         Returns the match object. Raises VmmTimeout after `timeout` seconds, or VmmFailure at once where
         the VMM has ended.
         """
-        expression = re.compile(pattern, re.MULTILINE)
+        # At the end of what has come so far, "$" would match half a line
+        whole_line = pattern.endswith("$") and not pattern.endswith("\\$")
+        expression = re.compile(pattern[:-1] + r"(?=\n)" if whole_line else pattern, re.MULTILINE)
         deadline = time.monotonic() + timeout
         while True:
             match = expression.search(self._text, self._position)

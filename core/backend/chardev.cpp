@@ -1,0 +1,96 @@
+#include "core/backend/chardev.hpp"
+
+namespace nacre {
+
+// The kinds detach in their own destructors: here their functions are gone.
+Chardev::~Chardev() = default;
+
+Status Chardev::attach(EventLoop& loop, ChardevEvents events) {
+  if (loop_) return fail("chardev '{}' is already used by another device; give each its own.", id_);
+  loop_ = &loop;
+  events_ = std::move(events);
+  link_ = std::make_shared<Link>(Link{this});
+  Status started;
+  loop.call([&] { started = start(); });
+  if (!started) {
+    loop.call([&] { stop(); });
+    connected_ = false;
+    loop_ = nullptr;
+    link_ = nullptr;
+    events_ = {};
+  }
+  return started;
+}
+
+void Chardev::detach() {
+  if (!loop_) return;
+  loop_->call([this] {
+    events_ = {};
+    flush();
+    stop();
+    link_->owner = nullptr;
+    output_.drop();
+    connected_ = false;
+  });
+  link_ = nullptr;
+  loop_ = nullptr;
+}
+
+uint32_t Chardev::read(void* data, uint32_t length) {
+  return length ? static_cast<uint32_t>(read_some(static_cast<char*>(data), length)) : 0;
+}
+
+uint32_t Chardev::write(const void* data, uint32_t length) {
+  if (!connected()) return length;
+  bool was_empty = false;
+  size_t taken = output_.add(static_cast<const char*>(data), length, was_empty);
+  if (was_empty && taken) {
+    if (loop_->is_current()) {
+      flush();
+    } else {
+      loop_->post([link = link_] {
+        if (link->owner) link->owner->flush();
+      });
+    }
+  }
+  return static_cast<uint32_t>(taken);
+}
+
+void Chardev::flush() {
+  bool room = false;
+  for (;;) {
+    auto [data, length] = output_.front();
+    if (length == 0) break;
+    ssize_t written = connected() ? write_some(data, length) : -1;
+    if (written < 0) {
+      room = output_.drop() || room;
+      break;
+    }
+    room = output_.take(static_cast<size_t>(written)) || room;
+    if (written == 0) break;
+  }
+  if (room && events_.writable) events_.writable();
+}
+
+void Chardev::connect() {
+  if (connected_.exchange(true)) return;
+  // Posted, so that a front end hears of it after attach() has returned to it.
+  loop_->post([link = link_] {
+    if (link->owner && link->owner->connected() && link->owner->events_.opened) link->owner->events_.opened();
+  });
+}
+
+void Chardev::disconnect() {
+  if (!connected_.exchange(false)) return;
+  bool room = output_.drop();
+  loop_->post([link = link_] {
+    if (link->owner && link->owner->events_.closed) link->owner->events_.closed();
+  });
+  if (room && events_.writable) events_.writable();
+}
+
+void Chardev::input_ready() {
+  if (events_.readable) events_.readable();
+}
+
+}  // namespace nacre

@@ -1,0 +1,116 @@
+#include "core/cli/assemble.hpp"
+
+#include <sys/signalfd.h>
+
+#include <csignal>
+#include <cstring>
+
+#include "core/base/log.hpp"
+#include "core/cli/make_chardev.hpp"
+#include "core/cli/plugin_options.hpp"
+
+namespace nacre::cli {
+
+Result<std::unique_ptr<Assembly>> Assembly::make(const Options& options) {
+  auto assembly = std::unique_ptr<Assembly>(new Assembly(options));
+  if (Status built = assembly->build(); !built) return built.error();
+  return assembly;
+}
+
+Assembly::~Assembly() {
+  // The guest first, then what its devices stand on.
+  if (vm_) vm_->tear_down();
+  monitor_.reset();
+}
+
+Status Assembly::build() {
+  // Signals are read from a descriptor; threads made from here on inherit the mask.
+  if (Status watched = watch_signals(); !watched) return watched;
+  Result<std::unique_ptr<EventLoop>> loop = EventLoop::create();
+  if (!loop) return loop.error();
+  loop_ = std::move(*loop);
+  if (!options_.pidfile.empty()) {
+    Result<PidFile> file = PidFile::create(options_.pidfile);
+    if (!file) return file.error();
+    pid_file_.emplace(std::move(*file));
+  }
+  Result<std::unique_ptr<Registry>> registry = open_registry(options_.plugin);
+  if (!registry) return registry.error();
+  registry_ = std::move(*registry);
+
+  vm_ = std::make_unique<VirtualMachine>(*loop_, *registry_);
+  monitor_ = std::make_unique<Monitor>(*vm_);
+  if (Status added = add_back_ends(); !added) return added;
+  if (options_.machine.type != "none") {
+    if (Status added = add_devices(); !added) return added;
+  }
+  for (const QmpListener& listener : options_.qmp) {
+    Status listening = listener.path.empty() ? monitor_->listen_tcp(listener.host, listener.port)
+                                             : monitor_->listen_unix(listener.path);
+    if (!listening) return listening;
+  }
+  Result<Watch*> watch = loop_->watch(signals_.get(), EventLoop::kRead, [this](uint32_t) { on_signal(); });
+  return watch ? Status() : Status(watch.error());
+}
+
+Status Assembly::add_back_ends() {
+  for (const std::string& id : options_.iothreads)
+    if (Status added = vm_->add_iothread(id); !added) return added;
+  for (const BlockOptions& drive : options_.drives)
+    if (Status added = vm_->disks().add(drive); !added) return added;
+  for (const Chardev& chardev : options_.chardevs) {
+    Result<std::unique_ptr<nacre::Chardev>> made = make_chardev(chardev);
+    if (!made) return made.error();
+    if (Status added = vm_->chardevs().add(chardev.id, std::move(*made)); !added) return added;
+  }
+  return {};
+}
+
+Status Assembly::add_devices() {
+  PlatformOptions platform;
+  platform.ram_size = options_.memory;
+  platform.vcpus = options_.cpu.cpus;
+  platform.topology = {options_.cpu.sockets, options_.cpu.dies * options_.cpu.clusters, options_.cpu.cores,
+                       options_.cpu.threads};
+  platform.memory.shared = options_.share_memory;
+  platform.memory.dump_guest_core = options_.dump_guest_core;
+  MachineOptions machine;
+  machine.type = options_.machine.type;
+  machine.properties = options_.machine.properties;
+  machine.vcpus = options_.cpu.cpus;
+  machine.max_vcpus = options_.cpu.max_cpus;
+  machine.ram_size = options_.memory;
+  machine.kernel = options_.kernel;
+  machine.initrd = options_.initrd;
+  machine.append = options_.append;
+  machine.serial_chardev = options_.serial;
+  if (Status built = vm_->build(platform, machine); !built) return built;
+  for (const Device& device : options_.devices) {
+    Result<nacre_instance*> added = vm_->devices().add(device.driver, device.id, device.properties);
+    if (!added) return added.error();
+  }
+  return vm_->boot();
+}
+
+Status Assembly::watch_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signals_ = Fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  return signals_ ? Status() : Status(fail("no signalfd: {}.", strerror(errno)));
+}
+
+void Assembly::on_signal() {
+  signalfd_siginfo info;
+  if (::read(signals_.get(), &info, sizeof info) != sizeof info) return;
+  log::info("vm", "Received kill signal, signal number: {}", info.ssi_signo);
+  vm_->life_cycle().shut_down(false, fmt::format("Guest shutdown by signal {}", info.ssi_signo));
+}
+
+void Assembly::run() {
+  if (vm_->has_platform()) vm_->life_cycle().start(options_.freeze);
+  loop_->run();
+}
+
+}  // namespace nacre::cli

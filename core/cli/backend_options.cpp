@@ -1,0 +1,119 @@
+// -drive, -chardev, -serial, -object, -device: what the guest's devices are, and what stands behind them.
+#include <algorithm>
+
+#include "core/cli/option_table.hpp"
+
+namespace nacre::cli {
+namespace {
+
+constexpr size_t kMaxIothreads = 8;
+constexpr size_t kMaxSocketPath = 107;
+constexpr const char* kSerialChardev = "serial_chardev";
+
+Result<Chardev> read_chardev(std::string_view option, const Fields& fields, std::string id) {
+  Chardev chardev;
+  chardev.id = std::move(id);
+  const std::string kind = fields.text("kind");
+  chardev.kind = kind == "stdio"    ? Chardev::Kind::Stdio
+                 : kind == "pty"    ? Chardev::Kind::Pty
+                 : kind == "socket" ? Chardev::Kind::Socket
+                 : kind == "file"   ? Chardev::Kind::File
+                                    : Chardev::Kind::Null;
+  chardev.path = fields.text("path");
+  chardev.port = static_cast<uint16_t>(fields.number("port", 0));
+  chardev.server = fields.flag("server", false);
+  chardev.nowait = fields.flag("nowait", false);
+  if (chardev.kind == Chardev::Kind::File && chardev.path.empty())
+    return fail("{} file: path is missing; write path=PATH.", option);
+  if (chardev.kind != Chardev::Kind::Socket) return chardev;
+  if (fields.has("path") == fields.has("port"))
+    return fail("{} socket: write either path=PATH for a Unix socket or port=PORT for TCP.", option);
+  if (fields.has("path") && fields.has("host"))
+    return fail("{} socket: host goes with port, not with path; leave one out.", option);
+  if (chardev.path.size() > kMaxSocketPath)
+    return fail("{} socket: path is {} bytes long; at most {} are possible for a Unix socket.", option,
+                chardev.path.size(), kMaxSocketPath);
+  if (chardev.nowait && !chardev.server)
+    return fail("{} socket: nowait goes with server; write server,nowait or neither.", option);
+  if (fields.has("port")) chardev.host = fields.has("host") ? fields.text("host") : "0.0.0.0";
+  return chardev;
+}
+
+Status add_chardev(Draft& draft, Chardev chardev) {
+  for (const Chardev& other : draft.options.chardevs)
+    if (other.id == chardev.id) return fail("Chardev {} has been added; give each chardev an id of its own.", other.id);
+  draft.options.chardevs.push_back(std::move(chardev));
+  return {};
+}
+
+}  // namespace
+
+Status apply_drive(Draft& draft, const Given& given) {
+  const Fields& fields = given.fields;
+  BlockOptions drive;
+  drive.id = fields.text("id");
+  drive.file = fields.text("file");
+  drive.readonly = fields.flag("readonly", drive.readonly);
+  drive.direct = fields.flag("direct", drive.direct);
+  drive.iops_total = fields.number("throttling.iops-total", 0);
+  if (fields.has("aio")) {
+    Result<BlockAio> aio = parse_block_aio(fields.text("aio"));
+    if (!aio) return aio.error();
+    drive.aio = *aio;
+  }
+  if (fields.has("discard")) {
+    const std::string word = fields.text("discard");
+    drive.discard = word == "unmap" || word == "on" || word == "true" || word == "yes";
+  }
+  if (fields.has("detect-zeroes")) {
+    Result<DetectZeroes> detect = parse_detect_zeroes(fields.text("detect-zeroes"));
+    if (!detect) return detect.error();
+    drive.detect_zeroes = *detect;
+  }
+  if (Status status = drive.check(); !status) return status;
+  for (const BlockOptions& other : draft.options.drives)
+    if (other.id == drive.id) return fail("Drive {} has been added; give each drive an id of its own.", drive.id);
+  draft.options.drives.push_back(std::move(drive));
+  return {};
+}
+
+Status apply_chardev(Draft& draft, const Given& given) {
+  Result<Chardev> chardev = read_chardev("-chardev", given.fields, given.fields.text("id"));
+  if (!chardev) return chardev.error();
+  return add_chardev(draft, std::move(*chardev));
+}
+
+Status apply_serial(Draft& draft, const Given& given) {
+  if (constexpr std::string_view kPrefix = "chardev:"; given.text.starts_with(kPrefix)) {
+    Result<Scalar> id =
+        parse_scalar("-serial chardev", given.text.substr(kPrefix.size()), {.name = "", .type = ValueType::Id});
+    if (!id) return id.error();
+    draft.serial_chardev = id->text;
+    return {};
+  }
+  Result<Chardev> chardev = read_chardev("-serial", given.fields, kSerialChardev);
+  if (!chardev) return chardev.error();
+  draft.serial_chardev = kSerialChardev;
+  return add_chardev(draft, std::move(*chardev));
+}
+
+Status apply_object(Draft& draft, const Given& given) {
+  std::vector<std::string>& threads = draft.options.iothreads;
+  const std::string id = given.fields.text("id");
+  if (std::find(threads.begin(), threads.end(), id) != threads.end())
+    return fail("Object {} has been added; give each object an id of its own.", id);
+  if (threads.size() == kMaxIothreads) return fail("-object: at most {} iothreads are possible.", kMaxIothreads);
+  threads.push_back(id);
+  return {};
+}
+
+Status apply_device(Draft& draft, const Given& given) {
+  Device device{given.fields.text("driver"), given.fields.text("id"), given.fields.others};
+  for (const Device& other : draft.options.devices)
+    if (!device.id.empty() && other.id == device.id)
+      return fail("Device id {} existed; give each device an id of its own.", device.id);
+  draft.options.devices.push_back(std::move(device));
+  return {};
+}
+
+}  // namespace nacre::cli

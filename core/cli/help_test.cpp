@@ -1,0 +1,83 @@
+// Questions to the program.
+#include <algorithm>
+
+#include "core/cli/option_table.hpp"
+#include "core/cli/parse_testing.hpp"
+
+namespace nacre::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+
+HelpRequest asked(const std::string& line) {
+  Result<Options> options = parse_line(line);
+  EXPECT_TRUE(options && options->help) << line << (options ? "" : options.error().message);
+  return options && options->help ? *options->help : HelpRequest();
+}
+
+TEST(Help, OverviewNamesEveryOption) {
+  for (const char* line : {"-h", "-help", "--help", "-smp 2 -h -nonsense"})
+    EXPECT_EQ(asked(line).text, usage()) << line;
+  for (const Option& option : option_table()) {
+    if (option.section == Section::Later) continue;
+    EXPECT_THAT(usage(), HasSubstr(fmt::format("-{}", option.name)));
+  }
+  for (const std::string& line : split_words(usage(), '\n')) EXPECT_LE(line.size(), 120u) << line;
+}
+
+TEST(Help, Version) {
+  EXPECT_EQ(asked("-V").text, version());
+  EXPECT_THAT(asked("-version").text, StartsWith("nacre 0."));
+}
+
+TEST(Help, OfEveryOptionNamesEveryKey) {
+  for (const Option& option : option_table()) {
+    const std::string text = asked(fmt::format("-{} help", option.name)).text;
+    EXPECT_THAT(text, StartsWith(fmt::format("-{}", option.name)));
+    for (const Key& key : option.grammar.keys) {
+      if (key.type == ValueType::Later) continue;
+      EXPECT_THAT(text, HasSubstr(std::string(key.help))) << option.name;
+    }
+    for (const std::string& line : split_words(text, '\n')) EXPECT_LE(line.size(), 120u) << line;
+  }
+}
+
+TEST(Help, FromPlugins) {
+  EXPECT_EQ(asked("-machine help").kind, HelpRequest::Kind::Machines);
+  EXPECT_EQ(asked("-device help").kind, HelpRequest::Kind::Devices);
+  EXPECT_EQ(asked("-plugin-list").kind, HelpRequest::Kind::Plugins);
+  HelpRequest device = asked("-device virtio-blk-device,help");
+  EXPECT_EQ(device.kind, HelpRequest::Kind::DeviceProperties);
+  EXPECT_EQ(device.name, "virtio-blk-device");
+  HelpRequest machine = asked("-machine type=microvm,help");
+  EXPECT_EQ(machine.kind, HelpRequest::Kind::MachineProperties);
+  EXPECT_EQ(machine.name, "microvm");
+  EXPECT_EQ(asked("-drive id=x,help").kind, HelpRequest::Kind::Text);
+  // The directories are wanted wherever they are on the line.
+  Result<Options> options = parse_line("-plugin-dir /a -device help -plugin-dir /b");
+  ASSERT_TRUE(options);
+  EXPECT_THAT(options->plugin.directories, SizeIs(2));
+}
+
+TEST(Table, HasNoNameTwiceAndNoLooseEnds) {
+  std::vector<std::string> names;
+  for (const Option& option : option_table()) {
+    names.emplace_back(option.name);
+    for (const std::string& alias : split_words(option.aliases)) names.push_back(alias);
+    EXPECT_FALSE(option.help.empty()) << option.name;
+    if (option.takes == Takes::Value && option.section != Section::Later) {
+      EXPECT_FALSE(option.syntax.empty()) << option.name;
+      EXPECT_TRUE(option.apply) << option.name;
+    }
+    for (const Key& key : option.grammar.keys)
+      EXPECT_EQ(key.type == ValueType::Choice, !key.values.empty()) << key.name;
+  }
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());
+  EXPECT_LT(option_table().size(), 128u);
+}
+
+}  // namespace
+}  // namespace nacre::cli

@@ -1,0 +1,454 @@
+#include "core/cli/option_table.hpp"
+
+namespace nacre::cli {
+namespace {
+
+using enum ValueType;
+
+constexpr uint64_t kMaxCpus = 254;
+
+constexpr Key kMachineKeys[] = {
+    {.name = "type", .help = "the machine type; 'none' builds no machine", .fallback = "microvm"},
+    {.name = "accel",
+     .type = Choice,
+     .help = "what runs the vCPUs",
+     .fallback = "kvm",
+     .values = "kvm",
+     .later = "kvm:tcg|test"},
+    {.name = "dump-guest-core", .type = Bool, .help = "guest memory is part of a core dump", .fallback = "on"},
+    {.name = "mem-share", .type = Bool, .help = "other processes can map guest memory", .fallback = "off"},
+    {.name = "usb", .type = Choice, .help = "for libvirt", .fallback = "off", .values = "off"},
+};
+constexpr Key kCpuKeys[] = {
+    {.name = "family", .type = Choice, .help = "the CPU model: the host's", .required = true, .values = "host"},
+    {.name = "pmu", .type = Bool, .help = "performance counters; can be on for Arm only", .fallback = "off"},
+    {.name = "sve", .type = Bool, .help = "scalable vectors; can be on for Arm only", .fallback = "off"},
+    {.name = "kvm-steal-time", .type = Bool, .help = "stolen time; can be on for Arm only", .fallback = "off"},
+};
+constexpr Key kSmpKeys[] = {
+    {.name = "cpus", .type = Integer, .help = "vCPUs at the start", .required = true, .low = 1, .high = kMaxCpus},
+    {.name = "maxcpus", .type = Integer, .help = "vCPUs at most", .fallback = "as many", .low = 1, .high = kMaxCpus},
+    {.name = "sockets", .type = Integer, .help = "sockets", .fallback = "1, or the rest", .low = 1, .high = kMaxCpus},
+    {.name = "dies", .type = Integer, .help = "dies of a socket", .fallback = "1", .low = 1, .high = kMaxCpus},
+    {.name = "clusters", .type = Integer, .help = "clusters of a die", .fallback = "1", .low = 1, .high = kMaxCpus},
+    {.name = "cores",
+     .type = Integer,
+     .help = "cores of a cluster",
+     .fallback = "the rest",
+     .low = 1,
+     .high = kMaxCpus},
+    {.name = "threads",
+     .type = Integer,
+     .help = "threads of a core",
+     .fallback = "1, or the rest",
+     .low = 1,
+     .high = kMaxCpus},
+};
+constexpr Key kMemoryKeys[] = {
+    {.name = "size", .type = Size, .help = "guest memory, 128 MiB to 512 GiB", .fallback = "256M", .required = true},
+    {.name = "maxmem", .type = Size, .help = "address space set aside for memory, at least size", .fallback = "size"},
+};
+constexpr Key kDriveKeys[] = {
+    {.name = "id", .type = Id, .help = "the name that -device drive= refers to", .required = true},
+    {.name = "file", .type = Path, .help = "a regular file or a block device", .required = true},
+    {.name = "if",
+     .type = Choice,
+     .help = "what the drive is for",
+     .fallback = "none",
+     .values = "none",
+     .later = "pflash"},
+    {.name = "readonly", .type = Bool, .help = "the guest cannot write", .fallback = "off"},
+    {.name = "direct", .type = Bool, .help = "past the host's page cache (O_DIRECT)", .fallback = "on"},
+    {.name = "throttling.iops-total",
+     .type = Integer,
+     .help = "requests per second at most, 0 for no limit",
+     .fallback = "0",
+     .high = BlockOptions::kMaxIops},
+    {.name = "aio",
+     .type = Choice,
+     .help = "how requests are done",
+     .fallback = "native with direct=on, off with direct=off",
+     .values = "native|io_uring|threads|off"},
+    {.name = "media", .type = Choice, .help = "kind of medium", .fallback = "disk", .values = "disk", .later = "cdrom"},
+    {.name = "discard",
+     .type = Choice,
+     .help = "discards reach the file",
+     .fallback = "ignore",
+     .values = "unmap|ignore|on|off|true|false|yes|no"},
+    {.name = "detect-zeroes",
+     .type = Choice,
+     .help = "turn writes of zeroes into holes",
+     .fallback = "off",
+     .values = "off|on|unmap"},
+    {.name = "format",
+     .type = Choice,
+     .help = "format of the file",
+     .fallback = "raw",
+     .values = "raw",
+     .later = "qcow2"},
+    {.name = "unit", .type = Later, .help = "it goes with if=pflash"},
+    {.name = "l2-cache-size", .type = Later, .help = "it goes with format=qcow2"},
+    {.name = "refcount-cache-size", .type = Later, .help = "it goes with format=qcow2"},
+};
+constexpr Key kChardevKeys[] = {
+    {.name = "kind",
+     .type = Choice,
+     .help = "what is at the other end",
+     .required = true,
+     .values = "stdio|pty|socket|file|null",
+     .later = "redirect-to-log"},
+    {.name = "path", .type = Path, .help = "the file, or the Unix socket", .kinds = "socket|file"},
+    {.name = "port", .type = Integer, .help = "TCP port, in place of path", .kinds = "socket", .low = 1, .high = 65535},
+    {.name = "host", .type = Ipv4, .help = "address that goes with port", .fallback = "0.0.0.0", .kinds = "socket"},
+    {.name = "server", .type = Flag, .help = "listen; a serial port and -mon need it", .kinds = "socket"},
+    {.name = "nowait", .type = Flag, .help = "start without a client; goes with server", .kinds = "socket"},
+    {.name = "id", .type = Id, .help = "the name others refer to", .required = true},
+};
+constexpr Key kDeviceKeys[] = {
+    {.name = "driver", .help = "the device's type", .required = true},
+    {.name = "id", .type = Id, .help = "the name in QMP", .fallback = "made up"},
+};
+constexpr Key kObjectKeys[] = {
+    {.name = "kind",
+     .type = Choice,
+     .help = "what to make: a thread that devices can be served on",
+     .required = true,
+     .values = "iothread",
+     .later = "rng-random|memory-backend-ram|memory-backend-file|memory-backend-memfd|tls-creds-x509|authz-simple",
+     .wrong = "-object: Unknown object type"},
+    {.name = "id", .type = Id, .help = "the name others refer to", .required = true},
+};
+constexpr Key kQmpKeys[] = {
+    {.name = "address", .help = "unix:PATH or tcp:IP:PORT", .required = true},
+    {.name = "server", .type = Flag, .help = "listen; must be there"},
+    {.name = "nowait", .type = Flag, .help = "start without a client; must be there"},
+    {.name = "iothread", .type = Id, .help = "the -object iothread that serves it", .fallback = "the main thread"},
+};
+constexpr Key kMonKeys[] = {
+    {.name = "chardev", .type = Id, .help = "a -chardev socket with server,nowait", .required = true},
+    {.name = "mode", .type = Choice, .help = "the language spoken: QMP", .required = true, .values = "control"},
+    {.name = "id", .type = Id, .help = "a name"},
+};
+constexpr Key kPluginKeys[] = {
+    {.name = "file", .type = Path, .help = "use this plugin file too"},
+    {.name = "prefer", .type = Path, .help = "use this plugin, by id or file, where several offer the same"},
+};
+
+// Options that StratoVirt has and this version has not are known, so that they are refused for the right reason.
+constexpr Option later(std::string_view name, std::string_view why, Takes takes = Takes::MaybeValue) {
+  return {.name = name, .section = Section::Later, .takes = takes, .repeatable = true, .help = why};
+}
+constexpr Option ignored(std::string_view name) {
+  return {.name = name,
+          .section = Section::Ignored,
+          .takes = Takes::MaybeValue,
+          .repeatable = true,
+          .help = "accepted for libvirt, without effect"};
+}
+
+constexpr Option kTable[] = {
+    {.name = "machine",
+     .section = Section::Machine,
+     .takes = Takes::Value,
+     .syntax = "[type=]TYPE[,KEY=VALUE...]",
+     .help = "the machine type and its properties (default microvm)",
+     .more = "Other keys are properties of the machine type: '-machine TYPE,help' lists them.\n",
+     .grammar = {.keys = kMachineKeys, .bare_first = true, .open = true},
+     .apply = apply_machine,
+     .list = HelpRequest::Kind::Machines},
+    {.name = "accel",
+     .section = Section::Machine,
+     .takes = Takes::Value,
+     .syntax = "kvm",
+     .help = "what runs the vCPUs",
+     .value = {.name = "", .type = Choice, .values = "kvm", .later = "kvm:tcg|test"},
+     .apply = [](Draft&, const Given&) { return Status(); }},
+    {.name = "cpu",
+     .section = Section::Machine,
+     .takes = Takes::Value,
+     .syntax = "host",
+     .help = "the CPU model",
+     .grammar = {.keys = kCpuKeys, .bare_first = true},
+     .apply = apply_cpu},
+    {.name = "smp",
+     .section = Section::Machine,
+     .takes = Takes::Value,
+     .syntax = "[cpus=]N[,KEY=N...]",
+     .help = "number of vCPUs and how they are laid out (default 1)",
+     .more = "sockets * dies * clusters * cores * threads is maxcpus.\n",
+     .grammar = {.keys = kSmpKeys, .bare_first = true},
+     .apply = apply_smp},
+    {.name = "m",
+     .section = Section::Machine,
+     .takes = Takes::Value,
+     .syntax = "[size=]SIZE[,maxmem=SIZE]",
+     .help = "guest memory, in MiB or with K, M, G (default 256M)",
+     .grammar = {.keys = kMemoryKeys, .bare_first = true},
+     .apply = apply_memory},
+    {.name = "name",
+     .section = Section::Machine,
+     .takes = Takes::Value,
+     .syntax = "TEXT",
+     .help = "a name for the machine",
+     .value = {.name = "", .type = Text},
+     .apply =
+         [](Draft& draft, const Given& given) {
+           draft.options.name = given.value.text;
+           return Status();
+         }},
+    {.name = "uuid",
+     .section = Section::Machine,
+     .takes = Takes::Value,
+     .syntax = "UUID",
+     .help = "a UUID for the machine",
+     .value = {.name = "", .type = Uuid},
+     .apply =
+         [](Draft& draft, const Given& given) {
+           draft.options.uuid = given.value.text;
+           return Status();
+         }},
+
+    {.name = "kernel",
+     .section = Section::Boot,
+     .takes = Takes::Value,
+     .syntax = "FILE",
+     .help = "the kernel: vmlinux or bzImage",
+     .value = {.name = "", .type = Path},
+     .apply =
+         [](Draft& draft, const Given& given) {
+           draft.options.kernel = given.value.text;
+           return Status();
+         }},
+    {.name = "initrd",
+     .section = Section::Boot,
+     .takes = Takes::Value,
+     .syntax = "FILE",
+     .help = "the initial RAM disk",
+     .value = {.name = "", .type = Path},
+     .apply =
+         [](Draft& draft, const Given& given) {
+           draft.options.initrd = given.value.text;
+           return Status();
+         }},
+    {.name = "append",
+     .section = Section::Boot,
+     .takes = Takes::Words,
+     .repeatable = true,
+     .syntax = "WORDS",
+     .help = "the kernel's command line, all words up to the next option",
+     .apply =
+         [](Draft& draft, const Given& given) {
+           if (!draft.options.append.empty()) draft.options.append += ' ';
+           draft.options.append += given.text;
+           return Status();
+         }},
+
+    {.name = "drive",
+     .section = Section::Devices,
+     .takes = Takes::Value,
+     .repeatable = true,
+     .syntax = "id=ID,file=FILE[,KEY=VALUE...]",
+     .help = "a disk image for a device to use",
+     .grammar = {.keys = kDriveKeys},
+     .apply = apply_drive},
+    {.name = "device",
+     .section = Section::Devices,
+     .takes = Takes::Value,
+     .repeatable = true,
+     .syntax = "DRIVER[,id=ID][,PROPERTY=VALUE...]",
+     .help = "a device",
+     .more = "Other keys are properties of the driver: '-device DRIVER,help' lists them.\n",
+     .grammar = {.keys = kDeviceKeys, .bare_first = true, .open = true},
+     .apply = apply_device,
+     .list = HelpRequest::Kind::Devices},
+    {.name = "chardev",
+     .section = Section::Devices,
+     .takes = Takes::Value,
+     .repeatable = true,
+     .syntax = "KIND,id=ID[,KEY=VALUE...]",
+     .help = "a stream of characters for a device or -mon to use",
+     .grammar = {.keys = kChardevKeys, .bare_first = true},
+     .apply = apply_chardev},
+    {.name = "serial",
+     .section = Section::Devices,
+     .takes = Takes::Value,
+     .syntax = "chardev:ID|KIND[,KEY=VALUE...]",
+     .help = "the machine's serial port (default none)",
+     .more = "chardev:ID is a -chardev given anywhere on the line.\n",
+     .grammar = {.keys = std::span(kChardevKeys).first<std::size(kChardevKeys) - 1>(), .bare_first = true},
+     .apply = apply_serial},
+    {.name = "object",
+     .section = Section::Devices,
+     .takes = Takes::Value,
+     .repeatable = true,
+     .syntax = "iothread,id=ID",
+     .help = "a thread for devices to be served on, at most 8",
+     .grammar = {.keys = kObjectKeys, .bare_first = true},
+     .apply = apply_object},
+
+    {.name = "qmp",
+     .section = Section::Management,
+     .takes = Takes::Value,
+     .syntax = "unix:PATH|tcp:IP:PORT,server,nowait",
+     .help = "listen for management clients (QMP)",
+     .grammar = {.keys = kQmpKeys, .bare_first = true},
+     .apply = apply_qmp},
+    {.name = "mon",
+     .section = Section::Management,
+     .takes = Takes::Value,
+     .syntax = "chardev=ID,mode=control[,id=ID]",
+     .help = "the same on a -chardev",
+     .grammar = {.keys = kMonKeys},
+     .apply = apply_mon},
+    {.name = "S",
+     .aliases = "freeze|freeze_cpu",
+     .section = Section::Management,
+     .help = "do not start the vCPUs before QMP cont",
+     .apply =
+         [](Draft& draft, const Given&) {
+           draft.options.freeze = true;
+           return Status();
+         }},
+
+    {.name = "D",
+     .section = Section::Process,
+     .takes = Takes::MaybeValue,
+     .syntax = "[FILE]",
+     .help = "write the log to a file (default standard error)",
+     .value = {.name = "", .type = Path},
+     .apply =
+         [](Draft& draft, const Given& given) {
+           draft.options.log_file = given.value.text;
+           return Status();
+         }},
+    {.name = "daemonize",
+     .section = Section::Process,
+     .help = "run in the background",
+     .apply =
+         [](Draft& draft, const Given&) {
+           draft.options.daemonize = true;
+           return Status();
+         }},
+    {.name = "pidfile",
+     .section = Section::Process,
+     .takes = Takes::Value,
+     .syntax = "FILE",
+     .help = "write the process id to a new file; goes with -daemonize",
+     .value = {.name = "", .type = Path},
+     .apply =
+         [](Draft& draft, const Given& given) {
+           Result<std::string> path = absolute_path(given.value.text);
+           if (!path) return Status(path.error());
+           draft.options.pidfile = *path;
+           return Status();
+         }},
+    {.name = "disable-seccomp",
+     .section = Section::Process,
+     .help = "do not restrict system calls",
+     .apply =
+         [](Draft& draft, const Given&) {
+           draft.options.seccomp = false;
+           return Status();
+         }},
+    {.name = "help", .aliases = "h", .section = Section::Process, .help = "print this; '-OPTION help' says more"},
+    {.name = "version", .aliases = "V", .section = Section::Process, .help = "print the version"},
+
+    {.name = "plugin-dir",
+     .section = Section::Plugins,
+     .takes = Takes::Value,
+     .repeatable = true,
+     .syntax = "DIR",
+     .help = "look for plugins here, in place of the default directory",
+     .value = {.name = "", .type = Path},
+     .apply = [](Draft& draft, const Given& given) { return apply_plugin_directory(draft, given, false); }},
+    {.name = "plugin-insecure-dir",
+     .section = Section::Plugins,
+     .takes = Takes::Value,
+     .repeatable = true,
+     .syntax = "DIR",
+     .help = "the same, even if others may write to it",
+     .value = {.name = "", .type = Path},
+     .apply = [](Draft& draft, const Given& given) { return apply_plugin_directory(draft, given, true); }},
+    {.name = "plugin",
+     .section = Section::Plugins,
+     .takes = Takes::Value,
+     .repeatable = true,
+     .syntax = "file=FILE|prefer=ID",
+     .help = "use a plugin file, or choose between plugins that offer the same",
+     .grammar = {.keys = kPluginKeys},
+     .apply = apply_plugin},
+    {.name = "plugin-allow",
+     .section = Section::Plugins,
+     .takes = Takes::Value,
+     .repeatable = true,
+     .syntax = "sha256:HEX",
+     .help = "use only plugin files with a hash that is allowed this way",
+     .value = {.name = "", .type = Sha256},
+     .apply =
+         [](Draft& draft, const Given& given) {
+           draft.options.plugin.allowed.push_back(given.value.text);
+           return Status();
+         }},
+    {.name = "plugin-hotload",
+     .section = Section::Plugins,
+     .takes = Takes::Value,
+     .syntax = "on|off",
+     .help = "plugins may be loaded while the guest runs (default on)",
+     .value = {.name = "", .type = Bool},
+     .apply =
+         [](Draft& draft, const Given& given) {
+           draft.options.plugin.hotload = given.value.number != 0;
+           return Status();
+         }},
+    {.name = "plugin-list", .section = Section::Plugins, .help = "list the plugin files that are found"},
+
+    ignored("boot"),
+    ignored("display"),
+    ignored("msg"),
+    ignored("no-user-config"),
+    ignored("nodefaults"),
+    ignored("nographic"),
+    ignored("overcommit"),
+    ignored("realtime"),
+    ignored("rtc"),
+    ignored("sandbox"),
+    ignored("usb"),
+
+    later("netdev", "there are no network back ends yet"),
+    later("incoming", "there is no snapshot to start from and no migration yet"),
+    later("numa", "guest memory has one node"),
+    later("mem-path", "guest memory has no file; -machine mem-share=on shares it"),
+    later("mem-prealloc", "guest memory is touched as the guest uses it"),
+    later("global", "there are no PCI root ports yet"),
+    later("hardware-signature", "the ACPI tables have no FACS with a signature to compare"),
+    later("smbios", "there are no SMBIOS tables yet"),
+    later("battery", "there is no battery device"),
+    later("no-shutdown", "the process ends with the guest"),
+    later("trace", "there are no trace points; STRATOVIRT_LOG_LEVEL=debug makes the log say more"),
+    later("vnc", "there is no display; use -serial for a console"),
+    later("cameradev", "there are no cameras"),
+    later("mod-test", "there is no test accelerator"),
+    later("config", "there is no configuration file; write its contents as options"),
+    later("api-channel", "its name is -qmp now"),
+};
+
+}  // namespace
+
+std::span<const Option> option_table() {
+  return kTable;
+}
+
+const Option* find_option(std::string_view name) {
+  for (const Option& option : kTable) {
+    if (same_word(option.name, name)) return &option;
+    std::string_view rest = option.aliases;
+    while (!rest.empty()) {
+      const size_t end = rest.find('|');
+      if (same_word(rest.substr(0, end), name)) return &option;
+      rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace nacre::cli

@@ -1,0 +1,75 @@
+// The one table that declares each option: what it takes, how its value is written, what it does, and its help.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "core/base/result.hpp"
+#include "core/cli/options.hpp"
+#include "core/cli/syntax.hpp"
+
+namespace nacre::cli {
+
+// The options while words are still being read: names are resolved when all are known, whatever their order.
+struct Draft {
+  Options options;
+  uint64_t max_memory = 0;     // 0: as much as memory
+  std::string serial_chardev;  // -serial chardev:ID
+  bool has_mon = false;
+  std::string mon_chardev, mon_id;
+};
+
+// What was given to one option.
+struct Given {
+  std::string_view text;  // the value as written
+  Scalar value;           // of an option without keys
+  Fields fields;          // of an option with keys
+};
+
+enum class Takes { Nothing, Value, MaybeValue, Words };
+
+enum class Section { Machine, Boot, Devices, Management, Process, Plugins, Ignored, Later };
+
+struct Option {
+  std::string_view name;  // without the dash
+  std::string_view aliases = {};
+  Section section;
+  Takes takes = Takes::Nothing;
+  bool repeatable = false;
+  std::string_view syntax = {};  // as the overview shows it
+  std::string_view help;         // one line
+  std::string_view more = {};    // further lines for the option's own help
+  Grammar grammar = {};          // of the value; without keys, `value` says what it is
+  Key value = {};
+  // Puts what was given into the draft; null for options that are accepted and ignored.
+  Status (*apply)(Draft& draft, const Given& given) = nullptr;
+  // What `-option help`, and `-option NAME,help` where that exists, ask the plugins for.
+  HelpRequest::Kind list = HelpRequest::Kind::Text;
+};
+
+std::span<const Option> option_table();
+// By name or alias, without dashes; '_' is as good as '-'. Null when there is none.
+const Option* find_option(std::string_view name);
+
+// The handlers that are more than a line.
+Status apply_machine(Draft& draft, const Given& given);
+Status apply_cpu(Draft& draft, const Given& given);
+Status apply_smp(Draft& draft, const Given& given);
+Status apply_memory(Draft& draft, const Given& given);
+Status apply_drive(Draft& draft, const Given& given);
+Status apply_chardev(Draft& draft, const Given& given);
+Status apply_serial(Draft& draft, const Given& given);
+Status apply_device(Draft& draft, const Given& given);
+Status apply_object(Draft& draft, const Given& given);
+Status apply_qmp(Draft& draft, const Given& given);
+Status apply_mon(Draft& draft, const Given& given);
+Status apply_plugin(Draft& draft, const Given& given);
+Status apply_plugin_directory(Draft& draft, const Given& given, bool insecure);
+
+// Resolves names, checks the options against each other, and gives them out.
+Result<Options> finish(Draft draft);
+
+// The help of one option, whole lines.
+std::string help_text(const Option& option);
+
+}  // namespace nacre::cli

@@ -1,0 +1,125 @@
+// What the command line asks for, as plain values: nothing is opened, no plugin is touched, no KVM is needed.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/backend/block_options.hpp"
+#include "core/base/result.hpp"
+
+namespace nacre::cli {
+
+// Properties that somebody else's table explains (a machine's, a device's): in the user's words and order.
+using Properties = std::vector<std::pair<std::string, std::string>>;
+
+// The user asked to be told something instead of starting a machine. All of it goes to standard output, with exit
+// status 0. What a table of the command line knows is in `text`; the rest only the plugins know.
+struct HelpRequest {
+  enum class Kind {
+    Text,               // print `text`, that is all
+    Machines,           // print `text`, then the machine types that the plugins offer
+    MachineProperties,  // print the properties of machine type `name`
+    Devices,            // print `text`, then the drivers that the plugins offer, each with its file
+    DeviceProperties,   // print the properties of driver `name`
+    Plugins,            // print every plugin file with its state (`-plugin-list`)
+  };
+  Kind kind = Kind::Text;
+  std::string text;  // whole lines
+  std::string name;
+};
+
+struct MachineChoice {
+  std::string type = "microvm";  // lower case; "none" builds no machine
+  Properties properties;         // keys this program does not know itself, for the machine's own table
+};
+
+// The product of the five levels is max_cpus.
+struct CpuLayout {
+  uint32_t cpus = 1;      // 1 .. 254
+  uint32_t max_cpus = 1;  // cpus .. 254
+  uint32_t sockets = 1, dies = 1, clusters = 1, cores = 1, threads = 1;
+};
+
+struct Device {
+  std::string driver;
+  std::string id;         // empty when not given
+  Properties properties;  // all but the driver and the id
+};
+
+struct Chardev {
+  enum class Kind { Stdio, Pty, Socket, File, Null };
+  std::string id;  // "serial_chardev" for one written into -serial
+  Kind kind = Kind::Null;
+  std::string path;   // File: to write to. Socket: a Unix socket's, at most 107 bytes, empty for TCP
+  std::string host;   // Socket by TCP: an IPv4 address
+  uint16_t port = 0;  // Socket by TCP: 1 .. 65535
+  bool server = false;
+  bool nowait = false;
+};
+
+// Where QMP listens: a Unix socket's path, or a TCP address.
+struct QmpListener {
+  std::string id;        // of -mon, empty when not given
+  std::string path;      // empty for TCP
+  std::string host;      // an IPv4 address
+  uint16_t port = 0;     // 1 .. 65535
+  std::string iothread;  // id of an -object iothread, empty for the main loop
+};
+
+struct PluginDirectory {
+  std::string path;       // absolute
+  bool insecure = false;  // given by -plugin-insecure-dir: others may write to it, and the user knows
+};
+
+struct PluginChoice {
+  std::vector<PluginDirectory> directories;  // in order; empty: the built-in default
+  std::vector<std::string> files;            // -plugin file=, absolute
+  std::vector<std::string> preferred;        // -plugin prefer=, a plugin id or a path
+  std::vector<std::string> allowed;          // SHA-256 in 64 lower-case hex digits; empty: no allow-list
+  bool hotload = true;
+};
+
+struct Options {
+  static constexpr uint64_t kDefaultMemory = 256ull << 20;
+
+  std::optional<HelpRequest> help;  // when set, only `plugin` counts besides, and nothing was cross-checked
+
+  MachineChoice machine;
+  CpuLayout cpu;
+  uint64_t memory = kDefaultMemory;      // bytes, 128 MiB .. 512 GiB, a multiple of 4 KiB
+  uint64_t max_memory = kDefaultMemory;  // bytes, at least `memory`
+  bool dump_guest_core = true;
+  bool share_memory = false;
+
+  std::string kernel, initrd, append;  // empty when not given
+
+  std::vector<BlockOptions> drives;    // ids unique
+  std::vector<Chardev> chardevs;       // ids unique, the one of -serial included
+  std::string serial;                  // id of the chardev of the serial port, empty for no port
+  std::vector<Device> devices;         // in order; ids unique where given
+  std::vector<std::string> iothreads;  // ids, at most 8
+  std::vector<QmpListener> qmp;        // of -qmp and then -mon; at least one unless `help` is set
+
+  std::string name, uuid;  // uuid: 8-4-4-4-12 lower-case hex digits, or empty
+  std::string log_file;    // empty: standard error
+  std::string pidfile;     // absolute; only with daemonize
+  bool daemonize = false;
+  bool seccomp = true;
+  bool freeze = false;  // vCPUs stay paused until `cont`
+  PluginChoice plugin;
+};
+
+// Reads the words that follow the program's name. Everything that can be judged from the words alone is judged: what
+// is returned without `help` agrees with itself. Fails with one sentence, for standard error and exit status 1. Reads
+// the working directory (to make paths absolute) and nothing else. Any thread, no state.
+Result<Options> parse(std::span<const char* const> arguments);
+
+// The text of `-help`, and of `-version`.
+std::string usage();
+std::string version();
+
+}  // namespace nacre::cli

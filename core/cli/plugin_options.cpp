@@ -1,0 +1,21 @@
+#include "core/cli/plugin_options.hpp"
+
+#include "core/vm/host/services.hpp"
+
+namespace nacre::cli {
+
+Result<std::unique_ptr<Registry>> open_registry(const PluginChoice& choice) {
+  RegistryOptions options;
+  for (const PluginDirectory& directory : choice.directories)
+    options.directories.push_back({directory.path, directory.insecure});
+  options.prefer = choice.preferred;
+  
+  options.hotload = choice.hotload;
+  auto registry = std::make_unique<Registry>(&services::hello(), std::move(options));
+  if (Status started = registry->start(); !started) return started.error();
+  for (const std::string& file : choice.files)
+    if (Result<std::string> loaded = registry->load_file(file); !loaded) return loaded.error();
+  return registry;
+}
+
+}  // namespace nacre::cli

@@ -1,0 +1,66 @@
+// -qmp, -mon and the options of plugins: how the process is managed, and where its parts come from.
+#include "core/cli/option_table.hpp"
+
+namespace nacre::cli {
+
+Status apply_qmp(Draft& draft, const Given& given) {
+  const std::string address = given.fields.text("address");
+  QmpListener listener;
+  if (address.starts_with("unix:")) {
+    Result<Scalar> path = parse_scalar("-qmp unix: the path", std::string_view(address).substr(5),
+                                       {.name = "", .type = ValueType::SocketPath});
+    if (!path) return path.error();
+    listener.path = path->text;
+  } else if (address.starts_with("tcp:")) {
+    const std::string_view rest = std::string_view(address).substr(4);
+    const size_t colon = rest.find(':');
+    if (colon == std::string_view::npos) return fail("-qmp: '{}' has no port; write tcp:IP:PORT.", address);
+    Result<Scalar> host =
+        parse_scalar("-qmp tcp: the address", rest.substr(0, colon), {.name = "", .type = ValueType::Ipv4});
+    if (!host) return host.error();
+    Result<Scalar> port = parse_scalar("-qmp tcp: the port", rest.substr(colon + 1),
+                                       {.name = "", .type = ValueType::Integer, .low = 1, .high = 65535});
+    if (!port) return port.error();
+    listener.host = host->text;
+    listener.port = static_cast<uint16_t>(port->number);
+  } else {
+    return fail("-qmp cannot be '{}': write unix:PATH,server,nowait or tcp:IP:PORT,server,nowait.", given.text);
+  }
+  if (!given.fields.flag("server", false) || !given.fields.flag("nowait", false))
+    return fail("Argument 'server' and 'nowait' are both required for -qmp; write '-qmp {},server,nowait'.", address);
+  listener.iothread = given.fields.text("iothread");
+  draft.options.qmp.push_back(std::move(listener));
+  return {};
+}
+
+Status apply_mon(Draft& draft, const Given& given) {
+  draft.has_mon = true;
+  draft.mon_chardev = given.fields.text("chardev");
+  draft.mon_id = given.fields.text("id");
+  return {};
+}
+
+Status apply_plugin(Draft& draft, const Given& given) {
+  PluginChoice& plugin = draft.options.plugin;
+  if (given.fields.has("file")) {
+    Result<std::string> path = absolute_path(given.fields.text("file"));
+    if (!path) return path.error();
+    plugin.files.push_back(*path);
+  }
+  if (given.fields.has("prefer")) plugin.preferred.push_back(given.fields.text("prefer"));
+  return {};
+}
+
+Status apply_plugin_directory(Draft& draft, const Given& given, bool insecure) {
+  Result<std::string> path = absolute_path(given.value.text);
+  if (!path) return path.error();
+  for (PluginDirectory& directory : draft.options.plugin.directories)
+    if (directory.path == *path) {
+      directory.insecure |= insecure;
+      return {};
+    }
+  draft.options.plugin.directories.push_back({std::move(*path), insecure});
+  return {};
+}
+
+}  // namespace nacre::cli

@@ -1,0 +1,58 @@
+// The one place where all is put together: command line, plugins, machine, devices, monitor.
+#include <malloc.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <optional>
+
+#include "core/base/log.hpp"
+#include "core/cli/assemble.hpp"
+#include "core/cli/daemon.hpp"
+#include "core/cli/options.hpp"
+#include "core/cli/tell.hpp"
+#include "core/plugin/breadcrumb.hpp"
+
+namespace {
+
+int refuse(const nacre::Error& error) {
+  std::fprintf(stderr, "nacre: %s\n", error.message.c_str());
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace nacre;
+  // A VMM's own heap is small and its threads many: one arena keeps it in few pages.
+  ::mallopt(M_ARENA_MAX, 1);
+  ::signal(SIGPIPE, SIG_IGN);
+  log::set_level_from_environment();
+  crash::install_handlers();
+
+  Result<cli::Options> options = cli::parse({argv + 1, static_cast<size_t>(argc - 1)});
+  if (!options) return refuse(options.error());
+  if (options->help) return cli::tell(*options);
+
+  std::optional<cli::Daemon> daemon;
+  if (options->daemonize) {
+    Result<cli::Daemon> started = cli::Daemon::start();
+    if (!started) return refuse(started.error());
+    daemon.emplace(std::move(*started));
+  }
+  if (!options->log_file.empty())
+    if (Status opened = log::open(options->log_file); !opened) {
+      if (daemon) daemon->report(opened);
+      return refuse(opened.error());
+    }
+
+  Result<std::unique_ptr<cli::Assembly>> assembly = cli::Assembly::make(*options);
+  if (!assembly) {
+    if (daemon) daemon->report(assembly.error());
+    return refuse(assembly.error());
+  }
+  if (daemon) daemon->report({});
+  (*assembly)->run();
+  return 0;
+}

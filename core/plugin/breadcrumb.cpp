@@ -1,0 +1,178 @@
+#include "core/plugin/breadcrumb.hpp"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+
+namespace nacre {
+namespace crash {
+
+constinit thread_local Place place;
+
+namespace {
+
+struct Module {
+  const char* file;
+  uintptr_t start;
+  uintptr_t end;
+};
+
+constexpr size_t kMaxModules = 256;
+Module modules[kMaxModules];
+// Published after the entry is complete: a handler on any thread reads only complete ones.
+std::atomic<size_t> n_modules{0};
+
+constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+struct sigaction earlier[sizeof kSignals / sizeof *kSignals];
+std::terminate_handler earlier_terminate = nullptr;
+std::atomic<bool> reported{false};
+
+constexpr size_t kStackSize = 64 << 10;
+
+// A line put together without memory from the heap, which the crash may have hit.
+class Line {
+ public:
+  Line& operator<<(const char* text) {
+    while (text && *text && length_ < sizeof text_ - 1) text_[length_++] = *text++;
+    return *this;
+  }
+  Line& hex(uintptr_t number) {
+    char digits[2 * sizeof number + 1];
+    size_t at = sizeof digits - 1;
+    digits[at] = 0;
+    do digits[--at] = "0123456789abcdef"[number & 15];
+    while ((number >>= 4) != 0);
+    return *this << "0x" << digits + at;
+  }
+  void write() {
+    text_[length_++] = '\n';
+    ssize_t written = ::write(STDERR_FILENO, text_, length_);
+    (void)written;  // there is nobody left to tell
+  }
+
+ private:
+  char text_[1024];
+  size_t length_ = 0;
+};
+
+Line& where(Line& line) {
+  line << " in " << (place.function ? place.function : "a call");
+  if (place.instance && *place.instance) line << " of device '" << place.instance << "'";
+  return line;
+}
+
+const char* signal_name(int number) {
+  switch (number) {
+    case SIGSEGV: return "SIGSEGV";
+    case SIGBUS: return "SIGBUS";
+    case SIGILL: return "SIGILL";
+    default: return "SIGFPE";
+  }
+}
+
+uintptr_t program_counter(const void* context) {
+  const auto* user = static_cast<const ucontext_t*>(context);
+#if defined(__x86_64__)
+  return static_cast<uintptr_t>(user->uc_mcontext.gregs[REG_RIP]);
+#else
+  return static_cast<uintptr_t>(user->uc_mcontext.pc);
+#endif
+}
+
+void on_signal(int number, siginfo_t*, void* context) {
+  int saved = errno;
+  if (!reported.exchange(true)) {
+    uintptr_t pc = program_counter(context);
+    Line line;
+    if (place.plugin) {
+      line << "fatal: plugin '" << place.plugin << "' crashed";
+      where(line);
+    } else {
+      line << "fatal: the VMM crashed outside of every plugin";
+    }
+    line << " (" << signal_name(number) << " at ";
+    const Module* module = nullptr;
+    for (size_t i = 0; i < n_modules.load(std::memory_order_acquire); ++i)
+      if (pc >= modules[i].start && pc < modules[i].end) module = &modules[i];
+    if (module)
+      line << "offset ", line.hex(pc - module->start) << " of " << module->file;
+    else
+      line << "address ", line.hex(pc);
+    line << ").";
+    line.write();
+  }
+  // Back to the instruction, which faults again into the earlier handler, or into the default one and its core dump.
+  for (size_t i = 0; i < sizeof kSignals / sizeof *kSignals; ++i)
+    if (kSignals[i] == number) sigaction(number, &earlier[i], nullptr);
+  errno = saved;
+}
+
+[[noreturn]] void on_terminate() {
+  if (place.plugin && !reported.exchange(true)) {
+    Line line;
+    line << "fatal: plugin '" << place.plugin << "' let an exception escape";
+    where(line);
+    if (std::exception_ptr thrown = std::current_exception()) {
+      try {
+        std::rethrow_exception(thrown);
+      } catch (const std::exception& error) {
+        line << ": \"" << error.what() << "\"";
+      } catch (...) {
+        line << ": something that is not an exception";
+      }
+    }
+    line << ".";
+    line.write();
+  }
+  if (earlier_terminate) earlier_terminate();
+  std::abort();
+}
+
+}  // namespace
+
+void install_handlers() {
+  prepare_thread();
+  earlier_terminate = std::set_terminate(on_terminate);
+  struct sigaction action {};
+  action.sa_sigaction = on_signal;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigemptyset(&action.sa_mask);
+  for (size_t i = 0; i < sizeof kSignals / sizeof *kSignals; ++i) sigaction(kSignals[i], &action, &earlier[i]);
+}
+
+bool prepare_thread() {
+  stack_t current{};
+  // Sanitizers give threads a stack of their own; it is as good.
+  if (sigaltstack(nullptr, &current) == 0 && !(current.ss_flags & SS_DISABLE)) return true;
+  void* memory =
+      mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return false;
+  stack_t stack{};
+  stack.ss_sp = memory;
+  stack.ss_size = kStackSize;
+  return sigaltstack(&stack, nullptr) == 0;
+}
+
+void add_module(const char* file, uintptr_t start, uintptr_t end) {
+  size_t at = n_modules.load(std::memory_order_relaxed);
+  if (at == kMaxModules) return;
+  modules[at] = {file, start, end};
+  n_modules.store(at + 1, std::memory_order_release);
+}
+
+}  // namespace crash
+
+std::string exception_text(const std::string& plugin, const char* function, const std::string& what,
+                           const std::string& device) {
+  return fmt::format("plugin '{}' threw in {}(): \"{}\". Device '{}' was removed; the guest goes on.", plugin, function,
+                     what.empty() ? "(nothing)" : what, device);
+}
+
+}  // namespace nacre

@@ -1,0 +1,55 @@
+// Which plugin a thread is in, so that the last line of a process that dies there names the culprit.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace nacre {
+
+namespace crash {
+
+// What the current thread is doing in a plugin; all NULL when it is in none. Strings end with NUL and are borrowed.
+struct Place {
+  const char* plugin = nullptr;
+  const char* instance = nullptr;
+  const char* function = nullptr;
+};
+
+extern constinit thread_local Place place;
+
+// Installs what runs when the process dies: a terminate handler, and handlers of SIGSEGV, SIGBUS, SIGILL and SIGFPE on
+// a stack of their own. Each writes one line to standard error and then lets the earlier handler, or the default one
+// with its core dump, have the signal. Call once, on the main thread.
+void install_handlers();
+
+// Gives the calling thread a stack for those handlers, so that they can report a stack overflow too. Returns false when
+// there is no memory; the handlers then use the thread's own stack. The stack lives as long as the process.
+bool prepare_thread();
+
+// [main] Makes the addresses [start, end) known as `file`, so that a crash there is given as an offset in it. `file` is
+// kept by address and must live as long as the process. At most 256 are kept, the rest is ignored.
+void add_module(const char* file, uintptr_t start, uintptr_t end);
+
+}  // namespace crash
+
+// Set around every call into a plugin: two stores of three words. The strings must outlive it.
+class Breadcrumb {
+ public:
+  Breadcrumb(const std::string& plugin, const std::string& instance, const char* function)
+      : Breadcrumb(plugin.c_str(), instance.c_str(), function) {}
+  Breadcrumb(const char* plugin, const char* instance, const char* function) : before_(crash::place) {
+    crash::place = {plugin, instance, function};
+  }
+  ~Breadcrumb() { crash::place = before_; }
+  Breadcrumb(const Breadcrumb&) = delete;
+  Breadcrumb& operator=(const Breadcrumb&) = delete;
+
+ private:
+  crash::Place before_;
+};
+
+// The sentence for a plugin's call that ended with NACRE_PLUGIN_EXCEPTION; `what` may be empty.
+std::string exception_text(const std::string& plugin, const char* function, const std::string& what,
+                           const std::string& device);
+
+}  // namespace nacre

@@ -1,0 +1,261 @@
+#include "core/plugin/properties.hpp"
+
+#include <nacre/abi/note.h>
+#include <regex.h>
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "core/base/log.hpp"
+#include "core/base/suggest.hpp"
+
+namespace nacre {
+namespace {
+
+struct Parsed {
+  uint64_t number = 0;
+  std::string text;  // in its one written form
+};
+
+bool is_one_of(std::string_view text, std::initializer_list<std::string_view> words) {
+  return std::find(words.begin(), words.end(), text) != words.end();
+}
+
+std::optional<uint64_t> parse_number(std::string_view text, int base = 0) {
+  if (text.starts_with("0x") || text.starts_with("0X")) {
+    text.remove_prefix(2);
+    base = 16;
+  }
+  uint64_t number = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base == 0 ? 10 : base);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+// "512", "512B", "4K", "1M", "2G", "0x1000": bytes.
+std::optional<uint64_t> parse_size(std::string_view text) {
+  unsigned shift = 0;
+  if (!text.empty() && !text.starts_with("0x") && !text.starts_with("0X")) {
+    switch (text.back()) {
+      case 'K': case 'k': shift = 10; break;
+      case 'M': case 'm': shift = 20; break;
+      case 'G': case 'g': shift = 30; break;
+      default: break;
+    }
+    if (shift != 0 || text.back() == 'B' || text.back() == 'b') text.remove_suffix(1);
+  }
+  std::optional<uint64_t> number = parse_number(text);
+  if (!number || (shift != 0 && *number > UINT64_MAX >> shift)) return std::nullopt;
+  return *number << shift;
+}
+
+// Six pairs of hexadecimal digits, of a station: the lowest bit of the first byte is a group's (IEEE 802 §8.2.2).
+std::optional<Parsed> parse_mac(std::string_view text) {
+  Parsed mac;
+  if (text.size() != 17) return std::nullopt;
+  for (size_t i = 0; i < text.size(); i += 3) {
+    std::optional<uint64_t> byte = parse_number(text.substr(i, 2), 16);
+    if (!byte || (i != 15 && text[i + 2] != ':') || text[i + 1] == 'x' || text[i + 1] == 'X') return std::nullopt;
+    mac.number = mac.number << 8 | *byte;
+    mac.text += fmt::format("{}{:02x}", i == 0 ? "" : ":", *byte);
+  }
+  if (mac.number >> 40 & 1) return std::nullopt;
+  return mac;
+}
+
+// slot[.function], hexadecimal as everywhere in PCI, with or without 0x.
+std::optional<Parsed> parse_pci_address(std::string_view text) {
+  size_t dot = text.find('.');
+  std::optional<uint64_t> slot = parse_number(text.substr(0, dot), 16);
+  std::optional<uint64_t> function = dot == std::string_view::npos ? 0 : parse_number(text.substr(dot + 1), 16);
+  if (!slot || !function || *slot > 31 || *function > 7) return std::nullopt;
+  return Parsed{*slot << 3 | *function, fmt::format("{:02x}.{:x}", *slot, *function)};
+}
+
+// Returns nothing when it does not match; an error when the pattern itself is wrong.
+Result<bool> matches(const char* pattern, const std::string& text) {
+  regex_t regex;
+  if (regcomp(&regex, fmt::format("^({})$", pattern).c_str(), REG_EXTENDED | REG_NOSUB) != 0)
+    return fail("pattern '{}' is not a regular expression; this is a defect of the plugin.", pattern);
+  int outcome = regexec(&regex, text.c_str(), 0, nullptr, 0);
+  regfree(&regex);
+  return outcome == 0;
+}
+
+bool in_range(const nacre_prop& property, uint64_t number) {
+  if (number < property.min || (property.max != 0 && number > property.max)) return false;
+  return !(property.flags & NACRE_PROP_POWER_OF_TWO) || std::has_single_bit(number);
+}
+
+// Nothing when the value is not allowed.
+Result<std::optional<Parsed>> parse_value(const nacre_prop& property, const std::string& text) {
+  using Outcome = std::optional<Parsed>;
+  switch (property.type) {
+    case NACRE_PROP_BOOL:
+      if (is_one_of(text, {"on", "true", "yes"})) return Outcome({1, "on"});
+      if (is_one_of(text, {"off", "false", "no"})) return Outcome({0, "off"});
+      return Outcome();
+    case NACRE_PROP_U64:
+    case NACRE_PROP_SIZE: {
+      std::optional<uint64_t> number = property.type == NACRE_PROP_SIZE ? parse_size(text) : parse_number(text);
+      if (!number || !in_range(property, *number)) return Outcome();
+      return Outcome({*number, std::to_string(*number)});
+    }
+    case NACRE_PROP_STRING: {
+      if (property.max != 0 && text.size() > property.max) return Outcome();
+      if (text.size() < property.min || text.find('\0') != std::string::npos) return Outcome();
+      if (property.pattern) {
+        Result<bool> matched = matches(property.pattern, text);
+        if (!matched) return matched.error();
+        if (!*matched) return Outcome();
+      }
+      return Outcome({0, text});
+    }
+    case NACRE_PROP_ENUM:
+      for (const char* const* value = property.values; value && *value; ++value)
+        if (text == *value) return Outcome({static_cast<uint64_t>(value - property.values), text});
+      return Outcome();
+    case NACRE_PROP_NODE:
+      return text.empty() ? Outcome() : Outcome({0, text});
+    case NACRE_PROP_MAC:
+      return parse_mac(text);
+    case NACRE_PROP_PCI_ADDR:
+      return parse_pci_address(text);
+    default:
+      return fail("it is of type {}, which this VMM does not know; use a newer Nacre.", property.type);
+  }
+}
+
+std::string with_hyphens(std::string name) {
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
+const nacre_prop* find_property(const std::vector<nacre_prop>& table, const std::string& name) {
+  auto named = [](const std::string& word) {
+    return [word](const nacre_prop& property) { return with_hyphens(property.name) == word; };
+  };
+  auto found = std::find_if(table.begin(), table.end(), named(with_hyphens(name)));
+  return found == table.end() ? nullptr : &*found;
+}
+
+Error unknown_property(const nacre_type& type, const std::vector<nacre_prop>& table, const std::string& name) {
+  if (table.empty()) return fail("'{}' has no property '{}': it has none.", type.name, name);
+  std::vector<std::string> names;
+  std::string listed;
+  for (const nacre_prop& property : table) {
+    names.push_back(property.name);
+    listed += (listed.empty() ? "" : ", ") + names.back();
+  }
+  return fail("'{}' has no property '{}'; it has: {}.{}", type.name, name, listed,
+              did_you_mean(with_hyphens(name), names));
+}
+
+Error bad_value(const nacre_type& type, const nacre_prop& property, const std::string& text) {
+  std::string suggestion;
+  if (property.type == NACRE_PROP_ENUM) {
+    std::vector<std::string> values;
+    for (const char* const* value = property.values; value && *value; ++value) values.push_back(*value);
+    suggestion = did_you_mean(text, values);
+  }
+  return fail("property '{}' of '{}' cannot be {}; allowed: {}.{}", property.name, type.name,
+              property.flags & NACRE_PROP_SECRET ? "what was given" : "'" + text + "'", allowed_values(property),
+              suggestion);
+}
+
+}  // namespace
+
+std::vector<nacre_prop> properties_of(const nacre_type& type) {
+  std::vector<nacre_prop> table(type.props ? type.n_props : 0);
+  const char* at = reinterpret_cast<const char*>(type.props);
+  for (nacre_prop& property : table) {
+    std::memcpy(&property, at, std::min<size_t>(type.prop_size, sizeof property));
+    at += type.prop_size;
+  }
+  std::erase_if(table, [](const nacre_prop& property) { return !property.name; });
+  return table;
+}
+
+Result<PropertyValues> PropertyValues::parse(const nacre_type& type, const Given& given) {
+  const std::vector<nacre_prop> table = properties_of(type);
+  std::vector<const std::string*> texts(table.size());
+  for (const auto& [name, text] : given) {
+    const nacre_prop* property = find_property(table, name);
+    if (!property) return unknown_property(type, table, name);
+    const std::string*& slot = texts[static_cast<size_t>(property - table.data())];
+    if (slot) {
+      if (property->flags & NACRE_PROP_SECRET)
+        return fail("property '{}' of '{}' is given twice.", property->name, type.name);
+      return fail("property '{}' of '{}' is given twice: '{}' and '{}'.", property->name, type.name, *slot, text);
+    }
+    slot = &text;
+    if (property->flags & NACRE_PROP_DEPRECATED)
+      log::warn("plugin", "property '{}' of '{}' is deprecated{}.", property->name, type.name,
+                property->replacement ? fmt::format("; use '{}'", property->replacement) : "");
+  }
+  PropertyValues values;
+  for (size_t i = 0; i < table.size(); ++i) {
+    const nacre_prop& property = table[i];
+    if (property.flags & NACRE_MUST_UNDERSTAND)
+      return fail("property '{}' of '{}' has flags that this VMM does not know; use a newer Nacre.", property.name,
+                  type.name);
+    if (!texts[i] && !property.default_text) {
+      if (property.flags & NACRE_PROP_REQUIRED)
+        return fail("'{}' needs property '{}' ({}): add {}=...", type.name, property.name, allowed_values(property),
+                    property.name);
+      continue;
+    }
+    const std::string text = texts[i] ? *texts[i] : property.default_text;
+    Result<std::optional<Parsed>> parsed = parse_value(property, text);
+    if (!parsed) return fail("property '{}' of '{}': {}", property.name, type.name, parsed.error().message);
+    if (!*parsed) {
+      Error wrong = bad_value(type, property, text);
+      if (!texts[i]) wrong.message += " It is the default; this is a defect of the plugin.";
+      return wrong;
+    }
+    values.values_.push_back({property.name, property.type, std::move((*parsed)->text), (*parsed)->number});
+  }
+  return values;
+}
+
+const PropertyValues::Value* PropertyValues::find(std::string_view name) const {
+  auto found = std::find_if(values_.begin(), values_.end(), [&](const Value& value) { return value.name == name; });
+  return found == values_.end() ? nullptr : &*found;
+}
+
+nacre_status PropertyValues::get_bool(std::string_view name, bool& value) const {
+  const Value* found = find(name);
+  if (!found) return NACRE_NOT_FOUND;
+  if (found->type != NACRE_PROP_BOOL) return NACRE_INVALID;
+  value = found->number != 0;
+  return NACRE_OK;
+}
+
+nacre_status PropertyValues::get_u64(std::string_view name, uint64_t& value) const {
+  const Value* found = find(name);
+  if (!found) return NACRE_NOT_FOUND;
+  if (found->type != NACRE_PROP_U64 && found->type != NACRE_PROP_SIZE && found->type != NACRE_PROP_PCI_ADDR)
+    return NACRE_INVALID;
+  value = found->number;
+  return NACRE_OK;
+}
+
+nacre_status PropertyValues::get_string(std::string_view name, const char*& value) const {
+  const Value* found = find(name);
+  if (!found) return NACRE_NOT_FOUND;
+  if (found->type == NACRE_PROP_BOOL || found->type == NACRE_PROP_U64 || found->type == NACRE_PROP_SIZE)
+    return NACRE_INVALID;
+  value = found->text.c_str();
+  return NACRE_OK;
+}
+
+const char* PropertyValues::text(std::string_view name) const {
+  const Value* found = find(name);
+  return found ? found->text.c_str() : nullptr;
+}
+
+}  // namespace nacre

@@ -1,0 +1,56 @@
+// The values of a device's or machine's properties: parsed and checked against the table of its driver.
+#pragma once
+
+#include <nacre/abi/entry.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/base/result.hpp"
+
+namespace nacre {
+
+// The property table of a type, each entry in the host's own layout: fields that the plugin's SDK did not have are zero.
+std::vector<nacre_prop> properties_of(const nacre_type& type);
+
+// What a user may write for a property: "on|off", "1..16", "size up to 4294967296", "writeback|none", "id of a chardev".
+std::string allowed_values(const nacre_prop& property);
+
+// The answer to `-device NAME,help` or `-machine NAME,help`: several lines, each ended.
+std::string describe(const nacre_type& type);
+
+// Movable; strings that it has given out stay valid until it is moved or destroyed. Reading is safe on any thread.
+class PropertyValues {
+ public:
+  // Texts as the user wrote them, in the user's order; underscores in a name stand for hyphens. Numbers and booleans
+  // from QMP come as their decimal form and as "true" or "false".
+  using Given = std::vector<std::pair<std::string, std::string>>;
+
+  // Parses and checks the values, and fills in the defaults. Fails with one sentence that names the property and says
+  // what is allowed. A deprecated property works and is logged.
+  static Result<PropertyValues> parse(const nacre_type& type, const Given& given);
+
+  // Return NACRE_NOT_FOUND when the property is unset and has no default or is not in the table, NACRE_INVALID when it is
+  // of another type. A PCI address is the number slot * 8 + function; a size is in bytes.
+  nacre_status get_bool(std::string_view name, bool& value) const;
+  nacre_status get_u64(std::string_view name, uint64_t& value) const;
+  nacre_status get_string(std::string_view name, const char*& value) const;
+
+  // The value as text, or NULL when it is unset.
+  const char* text(std::string_view name) const;
+
+ private:
+  struct Value {
+    std::string name;
+    uint32_t type;
+    std::string text;
+    uint64_t number;
+  };
+  const Value* find(std::string_view name) const;
+
+  std::vector<Value> values_;
+};
+
+}  // namespace nacre

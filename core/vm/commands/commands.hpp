@@ -1,0 +1,39 @@
+// The QMP commands of a virtual machine; each is declared in table.cpp and written in the file of its theme.
+#pragma once
+
+#include "core/vm/virtual_machine.hpp"
+#include "qmp/dispatcher.hpp"
+
+namespace nacre::commands {
+
+using Answer = Result<boost::json::value>;
+using Function = Answer (*)(VirtualMachine& vm, const boost::json::object& arguments, qmp::Context& context);
+
+// Adds all of them, and the events.
+void register_all(qmp::Dispatcher& dispatcher, VirtualMachine& vm);
+
+Answer stop(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer cont(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer quit(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer system_reset(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer system_powerdown(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_status(VirtualMachine&, const boost::json::object&, qmp::Context&);
+
+Answer query_cpus(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_hotpluggable_cpus(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_kvm(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_target(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_machines(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_iothreads(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_block(VirtualMachine&, const boost::json::object&, qmp::Context&);
+
+Answer query_plugins(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer plugin_load(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer plugin_disable(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer device_list_properties(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer qom_list_types(VirtualMachine&, const boost::json::object&, qmp::Context&);
+
+Answer device_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer device_del(VirtualMachine&, const boost::json::object&, qmp::Context&);
+
+}  // namespace nacre::commands

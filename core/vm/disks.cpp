@@ -1,0 +1,38 @@
+#include "core/vm/disks.hpp"
+
+#include <algorithm>
+
+#include "core/base/suggest.hpp"
+
+namespace nacre {
+
+Disks::Disk* Disks::find(const std::string& id) {
+  auto found = std::find_if(disks_.begin(), disks_.end(), [&](auto& entry) { return entry.first == id; });
+  return found == disks_.end() ? nullptr : &found->second;
+}
+
+Status Disks::add(const BlockOptions& options) {
+  if (find(options.id)) return fail("Drive {} has been added: each drive needs an id of its own.", options.id);
+  Result<std::shared_ptr<BlockBackend>> backend = BlockBackend::open(options);
+  if (!backend) return backend.error();
+  disks_.emplace_back(options.id, Disk{std::move(*backend), ""});
+  return {};
+}
+
+Result<std::shared_ptr<BlockBackend>> Disks::take(const std::string& id, const std::string& user) {
+  Disk* disk = find(id);
+  if (!disk) {
+    std::vector<std::string> ids;
+    for (auto& [name, unused] : disks_) ids.push_back(name);
+    return fail("there is no drive '{}'; add one with -drive id={},file=... .{}", id, id, did_you_mean(id, ids));
+  }
+  if (!disk->user.empty()) return fail("drive '{}' is in use by device '{}'.", id, disk->user);
+  disk->user = user;
+  return disk->backend;
+}
+
+void Disks::give_back(const std::string& id) {
+  if (Disk* disk = find(id)) disk->user.clear();
+}
+
+}  // namespace nacre

@@ -1,0 +1,49 @@
+#include "core/backend/chardev.hpp"
+
+#include "core/vm/host/services.hpp"
+#include "core/vm/virtual_machine.hpp"
+
+struct nacre_chardev {
+  nacre_instance* instance;
+  nacre::Chardev* chardev;
+};
+
+namespace nacre::services {
+namespace {
+
+nacre_status open(nacre_instance* instance, const char* id, const nacre_chardev_events* events, void* opaque,
+                  nacre_chardev** chardev, nacre_error* slot) noexcept {
+  Result<Chardev*> taken = instance->vm.chardevs().take(id, instance->id);
+  if (!taken) return finish(taken.error(), slot, NACRE_NOT_FOUND);
+  auto bind = [opaque](nacre_callback callback) -> std::function<void()> {
+    if (!callback) return {};
+    return [callback, opaque] { callback(opaque); };
+  };
+  Status attached = (*taken)->attach(
+      *instance->loop, {bind(events->readable), bind(events->writable), bind(events->opened), bind(events->closed)});
+  if (!attached) {
+    instance->vm.chardevs().give_back(id);
+    return finish(attached, slot, NACRE_BUSY);
+  }
+  *chardev = new nacre_chardev{instance, *taken};
+  return NACRE_OK;
+}
+
+void close(nacre_chardev* chardev) noexcept {
+  chardev->chardev->detach();
+  chardev->instance->vm.chardevs().give_back(chardev->chardev->id());
+  delete chardev;
+}
+
+uint32_t read(nacre_chardev* chardev, void* data, uint32_t length) noexcept {
+  return chardev->chardev->read(data, length);
+}
+uint32_t write(nacre_chardev* chardev, const void* data, uint32_t length) noexcept {
+  return chardev->chardev->write(data, length);
+}
+
+}  // namespace
+
+const nacre_chardev_v1 kChardev{sizeof(nacre_chardev_v1), 0, open, close, read, write};
+
+}  // namespace nacre::services

@@ -1,0 +1,64 @@
+// The management side: sockets on the one hand, the QMP room on the other.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/backend/listen_socket.hpp"
+#include "core/vm/virtual_machine.hpp"
+#include "qmp/session.hpp"
+
+namespace nacre {
+
+// Main thread only. Serves any number of clients on any number of sockets; events go to all of them.
+class Monitor : public LifeCycleEvents, public PluginMonitor {
+ public:
+  explicit Monitor(VirtualMachine& vm);
+  // Sends what can still be sent, closes all, removes socket files.
+  ~Monitor();
+  Monitor(const Monitor&) = delete;
+  Monitor& operator=(const Monitor&) = delete;
+
+  Status listen_unix(const std::string& path);
+  Status listen_tcp(const std::string& host, uint16_t port);
+
+ private:
+  struct Listener {
+    std::unique_ptr<ListenSocket> socket;
+    Watch* watch;
+  };
+  struct Client {
+    explicit Client(qmp::Dispatcher& dispatcher) : session(dispatcher) {}
+    Fd fd;
+    Watch* watch = nullptr;
+    qmp::Session session;
+    bool writing = false;  // the watch waits for room as well
+    bool gone = false;
+  };
+
+  Status add_listener(Result<std::unique_ptr<ListenSocket>> socket);
+  void on_connect(ListenSocket& socket);
+  void on_input(Client& client);
+  void flush(Client& client);
+  void drop(Client& client);
+  void send_event(std::string_view name, const boost::json::object& data);
+
+  void stopped() override;
+  void resumed() override;
+  void powered_down() override;
+  void was_reset(bool by_guest) override;
+  void shut_down(bool by_guest, const std::string& reason) override;
+
+  Status add_command(const std::string& name, const std::string& help, Handler handler) override;
+  void remove_command(const std::string& name) override;
+  Status emit(const std::string& event, const std::string& data) override;
+
+  VirtualMachine& vm_;
+  qmp::Dispatcher dispatcher_;
+  std::vector<Listener> listeners_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>();  // for posts that may come after this is gone
+};
+
+}  // namespace nacre

@@ -1,0 +1,144 @@
+#include "machines/common/acpi.hpp"
+
+#include "machines/common/acpi_table.hpp"
+#include "machines/common/memory_map.hpp"
+#include "machines/common/mp_table.hpp"
+
+namespace nacre::machine {
+namespace {
+
+// A generic address: one byte of I/O space (§5.2.3.2).
+void put_io_register(Bytes& table, size_t offset, uint16_t port) {
+  constexpr uint8_t kSystemIo = 1, kByteAccess = 1;
+  table[offset] = kSystemIo;
+  table[offset + 1] = 8;
+  table[offset + 3] = kByteAccess;
+  put<uint64_t>(table, offset + 4, port);
+}
+
+Bytes acpi_xsdt(std::initializer_list<uint64_t> tables) {
+  Bytes table = acpi_header("XSDT", 1);
+  for (uint64_t address : tables) append(table, address);
+  return acpi_finish(std::move(table));
+}
+
+// The root pointer, revision 2 (§5.2.5.3).
+Bytes acpi_rsdp(uint64_t xsdt) {
+  Bytes pointer;
+  append_text(pointer, "RSD PTR ", 8, ' ');
+  append(pointer, uint8_t{0});  // checksum of the first 20 bytes
+  append_text(pointer, "NACRE", 6, ' ');
+  append(pointer, uint8_t{2});
+  append(pointer, uint32_t{0});  // no RSDT
+  append(pointer, uint32_t{36});
+  append(pointer, xsdt);
+  append(pointer, uint32_t{0});  // checksum of all, and reserved bytes
+  pointer[8] = checksum(std::span(pointer).first(20));
+  pointer[32] = checksum(pointer);
+  return pointer;
+}
+
+}  // namespace
+
+Bytes acpi_header(std::string_view signature, uint8_t revision) {
+  Bytes table;
+  append_text(table, signature, 4, ' ');
+  append(table, uint32_t{0});  // length
+  append(table, revision);
+  append(table, uint8_t{0});  // checksum
+  append_text(table, "NACRE", 6, ' ');
+  append_text(table, "MICROVM", 8, ' ');
+  append(table, uint32_t{1});
+  append_text(table, "NACR", 4, ' ');
+  append(table, uint32_t{1});
+  return table;
+}
+
+Bytes acpi_finish(Bytes table) {
+  put(std::span<uint8_t>(table), 4, static_cast<uint32_t>(table.size()));
+  table[9] = checksum(table);
+  return table;
+}
+
+// §5.2.9. With HW_REDUCED_ACPI all fixed-hardware fields stay zero, and there is no FACS.
+Bytes acpi_fadt(const AcpiMachine& machine, uint64_t dsdt) {
+  enum : size_t {
+    kDsdt = 40,
+    kBootArch = 109,
+    kFlags = 112,
+    kResetRegister = 116,
+    kResetValue = 128,
+    kMinorVersion = 131,
+    kXDsdt = 140,
+    kSleepControl = 244,
+    kSleepStatus = 256,
+    kHypervisor = 268,
+    kSize = 276,
+  };
+  // No 8042 and no other legacy device (zeros), no VGA, no CMOS clock: a kernel probes for none of them.
+  constexpr uint16_t kNoVga = 1 << 2, kNoRtc = 1 << 5;
+  constexpr uint32_t kWbinvd = 1 << 0, kPowerButton = 1 << 4, kSleepButton = 1 << 5, kResetSupported = 1 << 10,
+                     kHardwareReduced = 1 << 20;
+  Bytes table = acpi_header("FACP", 6);
+  table.resize(kSize);
+  put<uint32_t>(table, kDsdt, static_cast<uint32_t>(dsdt));
+  put<uint16_t>(table, kBootArch, kNoVga | kNoRtc);
+  put<uint32_t>(table, kFlags, kWbinvd | kPowerButton | kSleepButton | kResetSupported | kHardwareReduced);
+  put_io_register(table, kResetRegister, machine.power.reset);
+  table[kResetValue] = 1;
+  table[kMinorVersion] = 4;
+  put<uint64_t>(table, kXDsdt, dsdt);
+  put_io_register(table, kSleepControl, machine.power.sleep_control);
+  put_io_register(table, kSleepStatus, machine.power.sleep_status);
+  std::memcpy(table.data() + kHypervisor, "NACRE", 5);
+  return acpi_finish(std::move(table));
+}
+
+// §5.2.12. No 8259 pair is announced: lines go through the IOAPIC, each by the number that a device's resources give.
+Bytes acpi_madt(const AcpiMachine& machine) {
+  constexpr uint32_t kEnabled = 1, kFirstX2apicOnly = 255;
+  enum : uint8_t { kLapic = 0, kIoapic = 1, kLapicNmi = 4, kX2apic = 9, kX2apicNmi = 10 };
+  Bytes table = acpi_header("APIC", 5);
+  append(table, static_cast<uint32_t>(kLapicAddress));
+  append(table, uint32_t{0});
+  for (uint32_t id = 0; id < machine.vcpus; ++id) {
+    if (id < kFirstX2apicOnly) {
+      table.insert(table.end(), {kLapic, 8, static_cast<uint8_t>(id), static_cast<uint8_t>(id)});
+      append(table, kEnabled);
+    } else {
+      table.insert(table.end(), {kX2apic, 16, 0, 0});
+      append(table, id);
+      append(table, kEnabled);
+      append(table, id);  // ACPI processor UID
+    }
+  }
+  table.insert(table.end(), {kIoapic, 12, 0, 0});
+  append(table, static_cast<uint32_t>(kIoapicAddress));
+  append(table, uint32_t{0});  // first GSI
+  // NMI at LINT1 of all processors, polarity and trigger of the bus.
+  table.insert(table.end(), {kLapicNmi, 6, 0xff, 0, 0, 1});
+  if (machine.vcpus > kFirstX2apicOnly)
+    table.insert(table.end(), {kX2apicNmi, 12, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0});
+  return acpi_finish(std::move(table));
+}
+
+sdk::Result<uint64_t> write_acpi(const AcpiMachine& machine, const sdk::MemoryView& memory) {
+  uint64_t next = low::kAcpi + 64;  // the root pointer stands first, and is known last
+  bool fits = true;
+  auto place = [&](const Bytes& table) {
+    const uint64_t at = next;
+    next = (next + table.size() + 15) & ~15ull;
+    fits = fits && next <= low::kBios && memory.write(at, table.data(), table.size());
+    return at;
+  };
+  const uint64_t dsdt = place(acpi_dsdt(machine));
+  const uint64_t fadt = place(acpi_fadt(machine, dsdt));
+  const uint64_t madt = place(acpi_madt(machine));
+  const Bytes root = acpi_rsdp(place(acpi_xsdt({fadt, madt})));
+  if (!fits || !memory.write(low::kAcpi, root.data(), root.size()))
+    return sdk::fail("the machine's ACPI tables take ", size_text(next - low::kAcpi),
+                     " and 64 KiB of memory are there for them; use fewer vCPUs, or acpi=off.");
+  return low::kAcpi;
+}
+
+}  // namespace nacre::machine

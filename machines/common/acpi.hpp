@@ -1,0 +1,48 @@
+// The ACPI tables of a hardware-reduced machine (ACPI 6.4 §4.1, §5.2): no fixed registers, no legacy hardware.
+#pragma once
+
+#include <nacre/memory.hpp>
+#include <nacre/result.hpp>
+#include <optional>
+#include <vector>
+
+#include "machines/common/bytes.hpp"
+
+namespace nacre::machine {
+
+struct AcpiVirtioSlot {
+  uint32_t number;
+  uint64_t base;  // below 4 GiB
+  uint32_t gsi;   // edge
+};
+
+// One-byte I/O ports and the button's interrupt of the machine's power device; S5 is sleep type 5, the reset value 1.
+struct AcpiPower {
+  uint16_t sleep_control;
+  uint16_t sleep_status;
+  uint16_t reset;
+  uint32_t button_gsi;  // edge
+};
+
+struct AcpiSerial {
+  uint16_t io_base;
+  uint32_t gsi;  // edge
+};
+
+struct AcpiMachine {
+  uint32_t vcpus = 1;  // APIC ids 0 to vcpus - 1
+  AcpiPower power{};
+  std::optional<AcpiSerial> serial;
+  std::vector<AcpiVirtioSlot> virtio;
+};
+
+// Each table with its header and checksum.
+Bytes acpi_dsdt(const AcpiMachine& machine);
+Bytes acpi_fadt(const AcpiMachine& machine, uint64_t dsdt);
+Bytes acpi_madt(const AcpiMachine& machine);
+
+// Writes all tables into the firmware area at 0xE0000 and returns the address of the root pointer, which also a search
+// of that area finds. Fails when they do not fit into 64 KiB (some 4000 processors).
+sdk::Result<uint64_t> write_acpi(const AcpiMachine& machine, const sdk::MemoryView& memory);
+
+}  // namespace nacre::machine

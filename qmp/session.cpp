@@ -1,0 +1,52 @@
+#include "qmp/session.hpp"
+
+#include "core/base/log.hpp"
+
+namespace nacre::qmp {
+
+Session::Session(Dispatcher& dispatcher) : dispatcher_(dispatcher) { put(dispatcher_.greeting()); }
+
+void Session::put(const std::string& text) {
+  output_ += text;
+  output_ += "\r\n";
+  if (output_.size() > kHopeless) closed_ = true;
+}
+
+void Session::feed(std::string_view bytes, std::vector<Fd> fds) {
+  for (Fd& fd : fds) fds_.push_back(std::move(fd));
+  framer_.feed(bytes);
+  while (!closed_) {
+    std::optional<Framer::Frame> frame = framer_.next();
+    if (!frame) break;
+    if (frame->error) {
+      put(Dispatcher::refusal(frame->error));
+      closed_ = closed_ || frame->fatal;
+      continue;
+    }
+    log::info("qmp", "QMP: --> {}", frame->text);
+    std::string answer = dispatcher_.answer(frame->text, *this);
+    log::info("qmp", "QMP: <-- {}", answer);
+    put(answer);
+    // Descriptors belong to the request they came with.
+    fds_.clear();
+  }
+}
+
+void Session::send_event(const std::string& text) {
+  if (output_.size() <= kSlow) {
+    put(text);
+    slow_ = false;
+  } else if (!slow_) {
+    slow_ = true;
+    log::warn("qmp", "a client does not read what it is sent: it misses events from now on.");
+  }
+}
+
+int Session::take_fd() {
+  if (fds_.empty()) return -1;
+  int fd = fds_.back().release();
+  fds_.pop_back();
+  return fd;
+}
+
+}  // namespace nacre::qmp

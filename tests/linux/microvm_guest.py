@@ -1,0 +1,104 @@
+"""How test_microvm starts Linux guests under Nacre."""
+
+import hashlib
+import pathlib
+import subprocess
+
+import qmp_client
+import vmm
+
+HERE = pathlib.Path(__file__).resolve().parent
+BOOT_SECONDS = 60
+END_SECONDS = 30
+STEP_SECONDS = 20
+
+
+def product(*words):
+    """Returns what one of the tools beside this file prints: the path of a kernel, initramfs or disk."""
+    return subprocess.run([HERE / words[0], *map(str, words[1:])], check=True, stdout=subprocess.PIPE,
+                          text=True).stdout.strip()
+
+
+def check(condition, sentence):
+    if not condition:
+        raise AssertionError(sentence)
+
+
+def md5(path, count=None):
+    with open(path, "rb") as file:
+        return hashlib.md5(file.read(count)).hexdigest()
+
+
+class Bench:
+    """Where one case runs: the program under test and a directory of its own."""
+
+    def __init__(self, nacre, plugins, scratch):
+        self.nacre = pathlib.Path(nacre).resolve()
+        self.plugins = pathlib.Path(plugins).resolve()
+        self.scratch = pathlib.Path(scratch)
+        self.qmp_path = self.scratch / "qmp.sock"
+
+    def root_disk(self):
+        """Makes a root disk; returns its path."""
+        path = self.scratch / "root.img"
+        return product("guest-image", "disk", "--output", path)
+
+    def empty_disk(self, name, mebibytes):
+        path = self.scratch / name
+        with open(path, "wb") as file:
+            file.truncate(mebibytes << 20)
+        return path
+
+    def disk(self, name, path, drive="", device=""):
+        """Returns the arguments that add a disk."""
+        return ["-drive", f"id={name},file={path},direct=off{drive and ',' + drive}",
+                "-device", f"virtio-blk-device,drive={name},id={name}{device and ',' + device}"]
+
+    def stock(self, form, command_line, more=(), cpus=1, machine="microvm"):
+        """Starts the stock Debian kernel, as "vmlinux" or "vmlinuz", with the initramfs."""
+        return self._start(product("guest-image", form), command_line, cpus, machine,
+                           ["-initrd", product("guest-image", "initramfs"), *more])
+
+    def strato(self, form, command_line, more=(), cpus=1, machine="microvm"):
+        """Starts a kernel of StratoVirt's kind, as "vmlinux", "vmlinux.bin" or "bzImage"."""
+        return self._start(product("build-strato-kernel", form), command_line, cpus, machine, more)
+
+    def _start(self, kernel, command_line, cpus, machine, more):
+        self.qmp_path.unlink(missing_ok=True)
+        argv = [self.nacre, "-machine", machine, "-smp", cpus, "-m", "256M", "-kernel", kernel,
+                "-append", f"console=ttyS0 reboot=t panic=1 quiet {command_line}",
+                "-qmp", f"unix:{self.qmp_path},server,nowait", "-serial", "stdio", "-plugin-dir", self.plugins, *more]
+        return Guest(self, argv)
+
+
+class Guest(vmm.Vmm):
+    """A running Linux guest with its QMP connection, which is made at once."""
+
+    def __init__(self, bench, argv):
+        super().__init__(argv)
+        try:
+            self.qmp = qmp_client.Qmp(bench.qmp_path, timeout=END_SECONDS)
+        except qmp_client.QmpFailure as failure:
+            self.stop()
+            raise vmm.VmmFailure(f"{failure}\n  the VMM said: {self.console.strip()}") from failure
+
+    def __exit__(self, *_):
+        self.qmp.close()
+        self.stop()
+
+    def says(self, text, seconds=BOOT_SECONDS):
+        """Waits for a whole line of the guest's own, a regular expression; returns the match."""
+        return self.wait_for(rf"^nacre-guest: {text}$", seconds)
+
+    def wait_power_off(self):
+        """Waits until the guest has ended itself: SHUTDOWN with guest true, and exit status 0."""
+        data = self.qmp.wait_event("SHUTDOWN", BOOT_SECONDS)["data"]
+        check(data == {"guest": True, "reason": "guest-shutdown"}, f"SHUTDOWN says {data}")
+        self.wait_exit(END_SECONDS)
+
+    def quit(self):
+        """Ends the VMM over QMP."""
+        self.qmp.execute("quit")
+        data = self.qmp.wait_event("SHUTDOWN")["data"]
+        check(data == {"guest": False, "reason": "host-qmp-quit"}, f"SHUTDOWN says {data}")
+        self.wait_exit(END_SECONDS)
