@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <atomic>
+#include <mutex>
 #include <system_error>
 #include <thread>
 
@@ -11,9 +13,21 @@
 
 namespace nacre {
 
+namespace {
+std::mutex g_mutex;
+std::atomic<BlockWorkers*> g_workers{nullptr};
+}  // namespace
+
 BlockWorkers& BlockWorkers::instance() {
+  if (BlockWorkers* workers = g_workers.load(std::memory_order_acquire)) return *workers;
+  std::lock_guard lock(g_mutex);
+  if (BlockWorkers* workers = g_workers.load(std::memory_order_relaxed)) return *workers;
+  // A child of fork(), as a daemon is one, has none of the threads of its parent and starts its own.
+  static const int registered = ::pthread_atfork(nullptr, nullptr, [] { g_workers = nullptr; });
+  static_cast<void>(registered);
   // Never destroyed: its threads may be waiting in it until the process ends.
-  static BlockWorkers* workers = new BlockWorkers;
+  auto* workers = new BlockWorkers;
+  g_workers.store(workers, std::memory_order_release);
   return *workers;
 }
 

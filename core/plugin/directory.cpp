@@ -25,7 +25,9 @@ std::string group_name(gid_t gid) {
   return entry ? entry->gr_name : std::to_string(gid);
 }
 
-std::string mode_text(const struct stat& info) { return fmt::format("{:04o}", info.st_mode & 07777); }
+std::string mode_text(const struct stat& info) {
+  return fmt::format("{:04o}", info.st_mode & 07777);
+}
 
 const char* file_kind(mode_t mode) {
   if (S_ISFIFO(mode)) return "a FIFO";
@@ -45,18 +47,21 @@ Status check_component(const std::string& directory, const std::string& componen
                        std::vector<std::string>& warnings) {
   bool sticky = !top && (info.st_mode & S_ISVTX);
   if ((info.st_mode & S_IWOTH) && !sticky)
-    return fail("plugin directory '{}' is refused: component '{}' is writable by others (mode {}, owner {}). Run: "
-                "chmod o-w {}",
-                directory, component, mode_text(info), user_name(info.st_uid), component);
+    return fail(
+        "plugin directory '{}' is refused: component '{}' is writable by others (mode {}, owner {}). Run: "
+        "chmod o-w {}",
+        directory, component, mode_text(info), user_name(info.st_uid), component);
   if (info.st_uid != 0 && info.st_uid != geteuid())
-    return fail("plugin directory '{}' is refused: component '{}' belongs to '{}', and this VMM runs as '{}'. Use a "
-                "directory of root's or of that user's, or pass -plugin-insecure-dir.",
-                directory, component, user_name(info.st_uid), user_name(geteuid()));
+    return fail(
+        "plugin directory '{}' is refused: component '{}' belongs to '{}', and this VMM runs as '{}'. Use a "
+        "directory of root's or of that user's, or pass -plugin-insecure-dir.",
+        directory, component, user_name(info.st_uid), user_name(geteuid()));
   if ((info.st_mode & S_IWGRP) && !sticky && info.st_gid != 0) {
     if (geteuid() == 0)
-      return fail("plugin directory '{}' is refused: component '{}' is writable by group '{}' (mode {}) and this VMM "
-                  "runs as root. Run: chmod g-w {}",
-                  directory, component, group_name(info.st_gid), mode_text(info), component);
+      return fail(
+          "plugin directory '{}' is refused: component '{}' is writable by group '{}' (mode {}) and this VMM "
+          "runs as root. Run: chmod g-w {}",
+          directory, component, group_name(info.st_gid), mode_text(info), component);
     if (top || info.st_gid != getegid())
       warnings.push_back(fmt::format("plugin directory '{}': component '{}' is writable by group '{}' (mode {}).",
                                      directory, component, group_name(info.st_gid), mode_text(info)));
@@ -93,13 +98,15 @@ bool is_candidate(const char* name) {
 // The same rule for a file: its owner and those who may write to it.
 Status check_file(const std::string& path, const struct stat& info) {
   if (info.st_mode & S_IWOTH)
-    return fail("'{}' is refused: it is writable by others (mode {}). Run: chmod o-w '{}'", path, mode_text(info), path);
+    return fail("'{}' is refused: it is writable by others (mode {}). Run: chmod o-w '{}'", path, mode_text(info),
+                path);
   if (info.st_uid != 0 && info.st_uid != geteuid())
     return fail("'{}' is refused: it belongs to '{}', and this VMM runs as '{}'. Run: chown {} '{}'", path,
                 user_name(info.st_uid), user_name(geteuid()), user_name(geteuid()), path);
   if ((info.st_mode & S_IWGRP) && geteuid() == 0 && info.st_gid != 0)
-    return fail("'{}' is refused: it is writable by group '{}' (mode {}) and this VMM runs as root. Run: chmod g-w '{}'",
-                path, group_name(info.st_gid), mode_text(info), path);
+    return fail(
+        "'{}' is refused: it is writable by group '{}' (mode {}) and this VMM runs as root. Run: chmod g-w '{}'", path,
+        group_name(info.st_gid), mode_text(info), path);
   return {};
 }
 

@@ -26,14 +26,22 @@ constexpr uint8_t kArch = NACRE_ARCH_AARCH64;
 
 std::string machine_name(uint16_t machine) {
   switch (machine) {
-    case EM_X86_64: return "x86_64";
-    case EM_AARCH64: return "aarch64";
-    case EM_386: return "i386";
-    case EM_ARM: return "arm";
-    case EM_RISCV: return "riscv";
-    case EM_PPC64: return "ppc64";
-    case EM_S390: return "s390x";
-    default: return fmt::format("machine type {}", machine);
+    case EM_X86_64:
+      return "x86_64";
+    case EM_AARCH64:
+      return "aarch64";
+    case EM_386:
+      return "i386";
+    case EM_ARM:
+      return "arm";
+    case EM_RISCV:
+      return "riscv";
+    case EM_PPC64:
+      return "ppc64";
+    case EM_S390:
+      return "s390x";
+    default:
+      return fmt::format("machine type {}", machine);
   }
 }
 
@@ -87,7 +95,8 @@ Error cut_off(const File& file, const std::string& path) {
 Status read_image(const File& file, const std::string& path, Image& image) {
   unsigned char magic[SELFMAG];
   if (!file.read(0, magic, sizeof magic) || std::memcmp(magic, ELFMAG, SELFMAG) != 0)
-    return file.size() == 0 ? fail("'{}' is empty; it is not an ELF file.", path) : fail("'{}' is not an ELF file.", path);
+    return file.size() == 0 ? fail("'{}' is empty; it is not an ELF file.", path)
+                            : fail("'{}' is not an ELF file.", path);
   Elf64_Ehdr& header = image.header;
   if (!file.read(0, &header, sizeof header)) return cut_off(file, path);
   if (header.e_ident[EI_DATA] == ELFDATA2LSB && header.e_machine != kMachine)
@@ -111,7 +120,9 @@ Status read_image(const File& file, const std::string& path, Image& image) {
   return {};
 }
 
-uint64_t aligned(uint64_t value, uint64_t alignment) { return (value + alignment - 1) & ~(alignment - 1); }
+uint64_t aligned(uint64_t value, uint64_t alignment) {
+  return (value + alignment - 1) & ~(alignment - 1);
+}
 
 // Looks through one note segment. Nothing: no note of ours in it.
 Result<std::optional<PluginNote>> find_note(const File& file, const Elf64_Phdr& segment, const std::string& path) {
@@ -137,9 +148,10 @@ Result<std::optional<PluginNote>> find_note(const File& file, const Elf64_Phdr& 
       if (!file.read(desc, &found.head, std::min<uint64_t>(versions[1], sizeof found.head))) return cut_off(file, path);
       const uint64_t room = note.n_descsz - versions[1];
       if (found.head.json_size > room || found.head.json_size > NACRE_NOTE_JSON_MAX || found.head.json_size == 0)
-        return fail("'{}' has a damaged plugin note: {} bytes of description where there are {}, of which at most {} "
-                    "may be.",
-                    path, found.head.json_size, room, NACRE_NOTE_JSON_MAX);
+        return fail(
+            "'{}' has a damaged plugin note: {} bytes of description where there are {}, of which at most {} "
+            "may be.",
+            path, found.head.json_size, room, NACRE_NOTE_JSON_MAX);
       found.json.resize(found.head.json_size);
       if (!file.read(desc + versions[1], found.json.data(), found.json.size())) return cut_off(file, path);
       return std::optional(std::move(found));

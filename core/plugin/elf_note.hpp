@@ -15,8 +15,8 @@ struct PluginNote {
   std::string json;   // at most NACRE_NOTE_JSON_MAX bytes, unchecked
 };
 
-// Returns the note of the plugin behind `fd`, a regular file of `size` bytes; `path` is for the words only. Fails with a
-// sentence when the file is not a complete shared object for this machine (System V ABI, chapters 4 and 5), or has no
+// Returns the note of the plugin behind `fd`, a regular file of `size` bytes; `path` is for the words only. Fails with
+// a sentence when the file is not a complete shared object for this machine (System V ABI, chapters 4 and 5), or has no
 // well-formed note. Reads with pread(2): a few microseconds. Any thread.
 Result<PluginNote> read_plugin_note(int fd, uint64_t size, const std::string& path);
 

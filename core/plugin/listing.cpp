@@ -65,7 +65,8 @@ std::string Registry::plugin_list() const {
   for (const PluginInfo& info : query()) {
     text += fmt::format("{}: ", info.path);
     if (!info.id.empty()) {
-      text += fmt::format("{} {}, {}, SDK {}, {}: ", info.id, info.version, state_name(info.state), info.abi, info.tier);
+      text +=
+          fmt::format("{} {}, {}, SDK {}, {}: ", info.id, info.version, state_name(info.state), info.abi, info.tier);
       for (size_t i = 0; i < info.drivers.size(); ++i) text += (i == 0 ? "" : ", ") + info.drivers[i];
     } else {
       text += state_name(info.state);

@@ -142,7 +142,9 @@ bool ProvidedType::answers_to(const std::string& word) const {
   return word == name || std::find(aliases.begin(), aliases.end(), word) != aliases.end();
 }
 
-std::string Manifest::title() const { return fmt::format("plugin '{}' {}", id, version); }
+std::string Manifest::title() const {
+  return fmt::format("plugin '{}' {}", id, version);
+}
 
 const char* kind_name(uint32_t kind) {
   for (const KindName& known : kKinds)
@@ -172,7 +174,8 @@ Result<Manifest> parse_manifest(const PluginNote& note, const std::string& path)
   } catch (const std::exception&) {
     complaint = "there is no memory to read it";
   }
-  if (!complaint.empty()) return fail("'{}' has a damaged plugin note: its description is not valid: {}.", path, complaint);
+  if (!complaint.empty())
+    return fail("'{}' has a damaged plugin note: its description is not valid: {}.", path, complaint);
   return manifest;
 }
 

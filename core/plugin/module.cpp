@@ -27,7 +27,9 @@ struct Module {
   std::string file;
 };
 
-std::string file_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+std::string file_name(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
 
 // Whether every library that the plugin asks for, but the missing one, is in the process.
 bool others_present(const std::vector<std::string>& needed, const std::string& missing) {
@@ -44,7 +46,9 @@ bool others_present(const std::vector<std::string>& needed, const std::string& m
   return named;
 }
 
-std::string first_word(const std::string& text, size_t at) { return text.substr(at, text.find_first_of(", \n)", at) - at); }
+std::string first_word(const std::string& text, size_t at) {
+  return text.substr(at, text.find_first_of(", \n)", at) - at);
+}
 
 // Turns the loader's words into ours. glibc's forms: "LIB: cannot open shared object file: REASON",
 // "FILE: undefined symbol: NAME[, version VERSION]", "LIB: version `VERSION' not found (required by FILE)".
@@ -55,18 +59,19 @@ Error load_failure(const std::string& words, int fd, uint64_t size, const Manife
     std::vector<std::string> needed = needed_libraries(fd, size);
     bool direct = std::find(needed.begin(), needed.end(), library) != needed.end();
     return fail("{}it needs '{}', which is not installed.{}", head, library,
-                !direct                              ? " (Another library that it uses asks for it.)"
+                !direct                           ? " (Another library that it uses asks for it.)"
                 : others_present(needed, library) ? " (Its other dependencies were found.)"
-                                                     : "");
+                                                  : "");
   }
   constexpr char kUndefined[] = "undefined symbol: ";
   if (size_t at = words.find(kUndefined); at != std::string::npos) {
     std::string symbol = first_word(words, at + sizeof kUndefined - 1);
     constexpr char kVersion[] = ", version ";
     size_t version = words.find(kVersion, at);
-    const std::string library = version == std::string::npos
-                                    ? "version of one of them"
-                                    : "library, with version '" + first_word(words, version + sizeof kVersion - 1) + "'";
+    const std::string library =
+        version == std::string::npos
+            ? "version of one of them"
+            : "library, with version '" + first_word(words, version + sizeof kVersion - 1) + "'";
     return fail("{}it uses symbol '{}' that none of its libraries define. It was probably built against a newer {}.",
                 head, symbol, library);
   }
@@ -126,9 +131,10 @@ Status check_entry(const nacre_plugin* plugin, const std::string& path, const Ma
         found = type;
     }
     if (!found)
-      return fail("'{}' is damaged: its plugin note promises {} '{}', its entry point does not have it. Get it from its "
-                  "vendor again.",
-                  path, kind_name(provided.kind), provided.name);
+      return fail(
+          "'{}' is damaged: its plugin note promises {} '{}', its entry point does not have it. Get it from its "
+          "vendor again.",
+          path, kind_name(provided.kind), provided.name);
     if (!found->ops || (found->n_props != 0 && (!found->props || found->prop_size < sizeof(uint32_t) * 2)))
       return fail("'{}' is damaged: its {} '{}' has no functions or no properties behind their count.", path,
                   kind_name(provided.kind), provided.name);
@@ -161,9 +167,10 @@ Result<const nacre_plugin*> map_plugin(Fd fd, uint64_t size, const std::string& 
     const Module& mapped = *module.release();
     name_addresses(mapped);
     if (!mapped.library.has(NACRE_ENTRY_SYMBOL))
-      return fail("'{}' has a plugin note for '{}' but no entry point '{}'; the file is damaged or was stripped of its "
-                  "dynamic symbols.",
-                  path, manifest.id, NACRE_ENTRY_SYMBOL);
+      return fail(
+          "'{}' has a plugin note for '{}' but no entry point '{}'; the file is damaged or was stripped of its "
+          "dynamic symbols.",
+          path, manifest.id, NACRE_ENTRY_SYMBOL);
     auto* entry = mapped.library.get<const nacre_plugin*(const nacre_host_hello*)>(NACRE_ENTRY_SYMBOL);
     const nacre_plugin* plugin;
     {

@@ -9,10 +9,10 @@
 
 namespace nacre {
 
-// Maps the file behind `fd`, which the caller has checked, and returns what its entry point shows. The code stays mapped
-// until the process ends, and the descriptor open: the loader knows the image by the descriptor's number. Fails with a
-// sentence when a library or symbol is missing, there is no entry point, or the entry contradicts the note.
-// Main thread only.
+// Maps the file behind `fd`, which the caller has checked, and returns what its entry point shows. The code stays
+// mapped until the process ends, and the descriptor open: the loader knows the image by the descriptor's number. Fails
+// with a sentence when a library or symbol is missing, there is no entry point, or the entry contradicts the note. Main
+// thread only.
 Result<const nacre_plugin*> map_plugin(Fd fd, uint64_t size, const std::string& path, const Manifest& manifest,
                                        const nacre_host_hello* host);
 

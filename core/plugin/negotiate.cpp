@@ -44,17 +44,18 @@ Status check_version(const Manifest& plugin, const HostVersion& host) {
   const bool early = host.abi_major == 0;
   const bool other_minor = early && plugin.abi_major == 0 && plugin.abi_minor_built != host.abi_minor;
   const bool old = plugin.abi_major < host.abi_major || (other_minor && plugin.abi_minor_built < host.abi_minor);
-  const std::string accepted =
-      early ? fmt::format("0.{}", host.abi_minor) : fmt::format("{}.x", host.abi_major);
+  const std::string accepted = early ? fmt::format("0.{}", host.abi_minor) : fmt::format("{}.x", host.abi_major);
   if (old)
-    return fail("{} was built with Nacre SDK {}.{}; this VMM (Nacre {}) accepts SDK {}. Ask its vendor for a build "
-                "against SDK {}.",
-                plugin.title(), plugin.abi_major, plugin.abi_minor_built, host.version, accepted, accepted);
+    return fail(
+        "{} was built with Nacre SDK {}.{}; this VMM (Nacre {}) accepts SDK {}. Ask its vendor for a build "
+        "against SDK {}.",
+        plugin.title(), plugin.abi_major, plugin.abi_minor_built, host.version, accepted, accepted);
   if (plugin.abi_major > host.abi_major || other_minor)
-    return fail("{} was built with Nacre SDK {}.{}; this VMM (Nacre {}) offers SDK {}.{}. Rebuild it against SDK {} or "
-                "use a newer Nacre.",
-                plugin.title(), plugin.abi_major, plugin.abi_minor_built, host.version, host.abi_major, host.abi_minor,
-                accepted);
+    return fail(
+        "{} was built with Nacre SDK {}.{}; this VMM (Nacre {}) offers SDK {}.{}. Rebuild it against SDK {} or "
+        "use a newer Nacre.",
+        plugin.title(), plugin.abi_major, plugin.abi_minor_built, host.version, host.abi_major, host.abi_minor,
+        accepted);
   if (plugin.abi_minor_needed > host.abi_minor)
     return fail("{} needs Nacre SDK {}.{} or later; this VMM (Nacre {}) offers {}.{}. Use a newer Nacre.",
                 plugin.title(), plugin.abi_major, plugin.abi_minor_needed, host.version, host.abi_major,
@@ -81,17 +82,19 @@ Status negotiate(const Manifest& plugin, const HostVersion& host) {
     return fail("{} is of tier {}, which this VMM (Nacre {}) does not know. Use a newer Nacre.", plugin.title(),
                 plugin.tier, host.version);
   if (plugin.tier == NACRE_TIER_LOCKED && plugin.host_build_id != host.build_id)
-    return fail("plugin '{}' belongs to Nacre build {}; this is build {}. Locked plugins must come from the same "
-                "package.",
-                plugin.id, hex(plugin.host_build_id), hex(host.build_id));
+    return fail(
+        "plugin '{}' belongs to Nacre build {}; this is build {}. Locked plugins must come from the same "
+        "package.",
+        plugin.id, hex(plugin.host_build_id), hex(host.build_id));
   for (const std::string& id : plugin.requires_extensions) {
     if (!host.get_extension(id.c_str()))
       return fail("plugin '{}' requires host feature '{}', which this VMM does not offer{}.", plugin.id, id,
                   other_revisions(id, host));
     if (plugin.tier != NACRE_TIER_LOCKED && is_draft(id))
-      return fail("plugin '{}' requires host feature '{}', which is still a draft: only plugins of tier locked may use "
-                  "it.",
-                  plugin.id, id);
+      return fail(
+          "plugin '{}' requires host feature '{}', which is still a draft: only plugins of tier locked may use "
+          "it.",
+          plugin.id, id);
   }
   return {};
 }

@@ -60,9 +60,10 @@ TEST(Negotiate, FromOneOnTheHostsMinorMustDo) {
   EXPECT_EQ(verdict(plugin(1, 8, 0), host(3, 4)),
             "plugin 'org.x.foo' 1.2 was built with Nacre SDK 1.8; this VMM (Nacre 5.0) accepts SDK 3.x. Ask its vendor "
             "for a build against SDK 3.x.");
-  EXPECT_EQ(verdict(plugin(4, 0, 0), host(3, 4)),
-            "plugin 'org.x.foo' 1.2 was built with Nacre SDK 4.0; this VMM (Nacre 5.0) offers SDK 3.4. Rebuild it against "
-            "SDK 3.x or use a newer Nacre.");
+  EXPECT_EQ(
+      verdict(plugin(4, 0, 0), host(3, 4)),
+      "plugin 'org.x.foo' 1.2 was built with Nacre SDK 4.0; this VMM (Nacre 5.0) offers SDK 3.4. Rebuild it against "
+      "SDK 3.x or use a newer Nacre.");
 }
 
 TEST(Negotiate, EveryRequiredServiceMustBeThere) {
@@ -87,9 +88,10 @@ TEST(Negotiate, TheLockedTierBelongsToOneBuild) {
             "locked may use it.");
   manifest.tier = NACRE_TIER_LOCKED;
   manifest.host_build_id[0] = 0x4f;
-  EXPECT_EQ(verdict(manifest, host(0, 1)),
-            "plugin 'org.x.foo' belongs to Nacre build 4f0000000000...; this is build 910000000000.... Locked plugins must "
-            "come from the same package.");
+  EXPECT_EQ(
+      verdict(manifest, host(0, 1)),
+      "plugin 'org.x.foo' belongs to Nacre build 4f0000000000...; this is build 910000000000.... Locked plugins must "
+      "come from the same package.");
   manifest.host_build_id[0] = 0x91;
   EXPECT_EQ(verdict(manifest, host(0, 1)), "accepted");
 }
@@ -99,9 +101,10 @@ TEST(Negotiate, FlagsOfTheLowerHalfMustBeUnderstood) {
   manifest.flags = 1u << 20;
   EXPECT_EQ(verdict(manifest, host(0, 1)), "accepted");
   manifest.flags = 1u << 5;
-  EXPECT_EQ(verdict(manifest, host(0, 1)),
-            "plugin 'org.x.foo' 1.2 has flags 0x20 that this VMM (Nacre 5.0) does not know but would have to. Use a newer "
-            "Nacre.");
+  EXPECT_EQ(
+      verdict(manifest, host(0, 1)),
+      "plugin 'org.x.foo' 1.2 has flags 0x20 that this VMM (Nacre 5.0) does not know but would have to. Use a newer "
+      "Nacre.");
 }
 
 }  // namespace

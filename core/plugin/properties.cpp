@@ -41,10 +41,20 @@ std::optional<uint64_t> parse_size(std::string_view text) {
   unsigned shift = 0;
   if (!text.empty() && !text.starts_with("0x") && !text.starts_with("0X")) {
     switch (text.back()) {
-      case 'K': case 'k': shift = 10; break;
-      case 'M': case 'm': shift = 20; break;
-      case 'G': case 'g': shift = 30; break;
-      default: break;
+      case 'K':
+      case 'k':
+        shift = 10;
+        break;
+      case 'M':
+      case 'm':
+        shift = 20;
+        break;
+      case 'G':
+      case 'g':
+        shift = 30;
+        break;
+      default:
+        break;
     }
     if (shift != 0 || text.back() == 'B' || text.back() == 'b') text.remove_suffix(1);
   }

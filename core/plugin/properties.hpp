@@ -12,10 +12,12 @@
 
 namespace nacre {
 
-// The property table of a type, each entry in the host's own layout: fields that the plugin's SDK did not have are zero.
+// The property table of a type, each entry in the host's own layout: fields that the plugin's SDK did not have are
+// zero.
 std::vector<nacre_prop> properties_of(const nacre_type& type);
 
-// What a user may write for a property: "on|off", "1..16", "size up to 4294967296", "writeback|none", "id of a chardev".
+// What a user may write for a property: "on|off", "1..16", "size up to 4294967296", "writeback|none", "id of a
+// chardev".
 std::string allowed_values(const nacre_prop& property);
 
 // The answer to `-device NAME,help` or `-machine NAME,help`: several lines, each ended.
@@ -32,8 +34,8 @@ class PropertyValues {
   // what is allowed. A deprecated property works and is logged.
   static Result<PropertyValues> parse(const nacre_type& type, const Given& given);
 
-  // Return NACRE_NOT_FOUND when the property is unset and has no default or is not in the table, NACRE_INVALID when it is
-  // of another type. A PCI address is the number slot * 8 + function; a size is in bytes.
+  // Return NACRE_NOT_FOUND when the property is unset and has no default or is not in the table, NACRE_INVALID when it
+  // is of another type. A PCI address is the number slot * 8 + function; a size is in bytes.
   nacre_status get_bool(std::string_view name, bool& value) const;
   nacre_status get_u64(std::string_view name, uint64_t& value) const;
   nacre_status get_string(std::string_view name, const char*& value) const;

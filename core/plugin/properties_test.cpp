@@ -78,8 +78,8 @@ TEST(Properties, Numbers) {
   EXPECT_EQ(number("addr", "0x1e.3"), 0x1eu << 3 | 3);
   EXPECT_EQ(number("addr", "2"), 16u);
   for (const char* bad : {"0", "17", "-1", "1 ", "", "one", "99999999999999999999"})
-    EXPECT_EQ(failure({{"num-queues", bad}}), "property 'num-queues' of 'test-disk' cannot be '" + std::string(bad) +
-                                                  "'; allowed: a number, 1 to 16.");
+    EXPECT_EQ(failure({{"num-queues", bad}}),
+              "property 'num-queues' of 'test-disk' cannot be '" + std::string(bad) + "'; allowed: a number, 1 to 16.");
   EXPECT_THAT(failure({{"queue-size", "3"}}), HasSubstr("a number, 2 to 1024, a power of two"));
   for (const char* bad : {"K", "20000000000G", "1T", "1.5G"}) EXPECT_NE(failure({{"limit", bad}}), "(accepted)");
   for (const char* bad : {"32", "1.8", "1.", ".1", "x"}) EXPECT_NE(failure({{"addr", bad}}), "(accepted)");
@@ -88,11 +88,13 @@ TEST(Properties, Numbers) {
 TEST(Properties, Texts) {
   EXPECT_STREQ(parse({{"serial", "AB12"}}).text("serial"), "AB12");
   EXPECT_STREQ(parse({{"mac", "52:54:00:12:34:AB"}}).text("mac"), "52:54:00:12:34:ab");
-  EXPECT_EQ(failure({{"serial", "lower"}}), "property 'serial' of 'test-disk' cannot be 'lower'; allowed: a text of at "
-                                            "most 20 bytes that matches [A-Z0-9]*.");
+  EXPECT_EQ(failure({{"serial", "lower"}}),
+            "property 'serial' of 'test-disk' cannot be 'lower'; allowed: a text of at "
+            "most 20 bytes that matches [A-Z0-9]*.");
   EXPECT_NE(failure({{"serial", std::string(21, 'A')}}), "(accepted)");
-  EXPECT_EQ(failure({{"cache", "writebakc"}}), "property 'cache' of 'test-disk' cannot be 'writebakc'; allowed: none, "
-                                               "writeback. Did you mean 'writeback'?");
+  EXPECT_EQ(failure({{"cache", "writebakc"}}),
+            "property 'cache' of 'test-disk' cannot be 'writebakc'; allowed: none, "
+            "writeback. Did you mean 'writeback'?");
   for (const char* bad : {"53:54:00:12:34:56", "52:54:00:12:34", "52-54-00-12-34-56", "0x:54:00:12:34:56", ""})
     EXPECT_NE(failure({{"mac", bad}}), "(accepted)") << bad;
   EXPECT_EQ(failure({{"key", "secret"}}),
@@ -100,9 +102,10 @@ TEST(Properties, Texts) {
 }
 
 TEST(Properties, UnknownMissingAndTwice) {
-  EXPECT_EQ(failure({{"seriel", "A"}}),
-            "'test-disk' has no property 'seriel'; it has: drive, read-only, num-queues, queue-size, limit, serial, cache, "
-            "mac, addr, key, old. Did you mean 'serial'?");
+  EXPECT_EQ(
+      failure({{"seriel", "A"}}),
+      "'test-disk' has no property 'seriel'; it has: drive, read-only, num-queues, queue-size, limit, serial, cache, "
+      "mac, addr, key, old. Did you mean 'serial'?");
   EXPECT_EQ(failure({}, false), "'test-disk' needs property 'drive' (the id of a drive): add drive=...");
   EXPECT_EQ(failure({{"num-queues", "1"}, {"num_queues", "2"}}),
             "property 'num-queues' of 'test-disk' is given twice: '1' and '2'.");

@@ -32,15 +32,20 @@ const char* node_name(const char* kind) {
   return kind;
 }
 
-std::string article(const char* noun) { return std::string(std::string("aeiou").find(*noun) == std::string::npos ? "a " : "an ") + noun; }
+std::string article(const char* noun) {
+  return std::string(std::string("aeiou").find(*noun) == std::string::npos ? "a " : "an ") + noun;
+}
 
 }  // namespace
 
 std::string allowed_values(const nacre_prop& property) {
   switch (property.type) {
-    case NACRE_PROP_BOOL: return "on or off";
-    case NACRE_PROP_U64: return number(property, "a number", "");
-    case NACRE_PROP_SIZE: return number(property, "a size in bytes or with K, M or G", " bytes");
+    case NACRE_PROP_BOOL:
+      return "on or off";
+    case NACRE_PROP_U64:
+      return number(property, "a number", "");
+    case NACRE_PROP_SIZE:
+      return number(property, "a size in bytes or with K, M or G", " bytes");
     case NACRE_PROP_STRING: {
       std::string text = "a text";
       if (property.max != 0) text += fmt::format(" of at most {} bytes", property.max);
@@ -53,10 +58,14 @@ std::string allowed_values(const nacre_prop& property) {
         text += (text.empty() ? "" : ", ") + std::string(*value);
       return text;
     }
-    case NACRE_PROP_NODE: return "the id of " + article(node_name(property.node_kind));
-    case NACRE_PROP_MAC: return "a MAC address of one station, such as 52:54:00:12:34:56";
-    case NACRE_PROP_PCI_ADDR: return "a PCI slot and function, such as 0x1e.0";
-    default: return "a value of unknown type";
+    case NACRE_PROP_NODE:
+      return "the id of " + article(node_name(property.node_kind));
+    case NACRE_PROP_MAC:
+      return "a MAC address of one station, such as 52:54:00:12:34:56";
+    case NACRE_PROP_PCI_ADDR:
+      return "a PCI slot and function, such as 0x1e.0";
+    default:
+      return "a value of unknown type";
   }
 }
 

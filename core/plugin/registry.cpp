@@ -40,12 +40,18 @@ std::string stem_of(const std::string& path) {
 
 const char* state_name(PluginState state) {
   switch (state) {
-    case PluginState::Scanned: return "scanned";
-    case PluginState::Rejected: return "rejected";
-    case PluginState::Mapped: return "mapped";
-    case PluginState::Initialised: return "initialised";
-    case PluginState::Failed: return "failed";
-    default: return "disabled";
+    case PluginState::Scanned:
+      return "scanned";
+    case PluginState::Rejected:
+      return "rejected";
+    case PluginState::Mapped:
+      return "mapped";
+    case PluginState::Initialised:
+      return "initialised";
+    case PluginState::Failed:
+      return "failed";
+    default:
+      return "disabled";
   }
 }
 
@@ -160,7 +166,6 @@ void Registry::take_in(std::unique_ptr<File> file) {
     }
   }
   files_.push_back(std::move(file));
-  std::sort(files_.begin(), files_.end(), [](auto& a, auto& b) { return a->path < b->path; });
 }
 
 bool Registry::preferred(const File& file) const {
@@ -169,6 +174,7 @@ bool Registry::preferred(const File& file) const {
 }
 
 void Registry::settle_duplicate_ids() {
+  std::sort(files_.begin(), files_.end(), [](auto& a, auto& b) { return a->path < b->path; });
   for (size_t i = 0; i < files_.size(); ++i) {
     File& first = *files_[i];
     if (!first.usable()) continue;
@@ -176,11 +182,13 @@ void Registry::settle_duplicate_ids() {
       File& second = *files_[j];
       if (!second.usable() || first.manifest.id != second.manifest.id) continue;
       const std::string reason = fmt::format(
-          "plugin id '{}' is found twice: {} ({}) and {} ({}). Neither was used. Remove one or pass -plugin prefer=<path>.",
+          "plugin id '{}' is found twice: {} ({}) and {} ({}). Neither was used. Remove one or pass -plugin "
+          "prefer=<path>.",
           first.manifest.id, first.path, first.manifest.version, second.path, second.manifest.version);
       // The one whose code runs, or that the user chose, stays.
       bool keep_first = first.mapped() || std::count(options_.prefer.begin(), options_.prefer.end(), first.path) != 0;
-      bool keep_second = second.mapped() || std::count(options_.prefer.begin(), options_.prefer.end(), second.path) != 0;
+      bool keep_second =
+          second.mapped() || std::count(options_.prefer.begin(), options_.prefer.end(), second.path) != 0;
       auto drop = [&](File& file, bool keep) {
         if (keep) return;
         file.state = PluginState::Rejected;
@@ -220,8 +228,7 @@ Result<LoadedType> Registry::load(uint32_t kind, const std::string& name, const 
   else if (found.size() > 1 && std::any_of(found.begin(), found.end(), [&](File* file) { return preferred(*file); }))
     std::erase_if(found, [&](File* file) { return !preferred(*file); });
   if (found.empty()) {
-    if (!plugin.empty())
-      return fail("{} '{}' is not provided by a plugin '{}'.", kind_name(kind), name, plugin);
+    if (!plugin.empty()) return fail("{} '{}' is not provided by a plugin '{}'.", kind_name(kind), name, plugin);
     return unknown(kind, name);
   }
   if (found.size() > 1) {
@@ -233,9 +240,10 @@ Result<LoadedType> Registry::load(uint32_t kind, const std::string& name, const 
   File& file = *found.front();
   if (!file.mapped()) {
     if (sealed_)
-      return fail("cannot load '{}' now: the sandbox forbids new code. Start with -plugin-hotload on, or name it with "
-                  "-plugin at start.",
-                  file.manifest.id);
+      return fail(
+          "cannot load '{}' now: the sandbox forbids new code. Start with -plugin-hotload on, or name it with "
+          "-plugin at start.",
+          file.manifest.id);
     if (Status mapped = map(file); !mapped) return mapped.error();
   }
   for (const ProvidedType& type : file.manifest.provides)
@@ -291,9 +299,10 @@ Result<std::string> Registry::load_file(const std::string& path) {
     if (!file->usable()) return fail("{}", file->reason);
     if (!file->mapped()) {
       if (sealed_)
-        return fail("cannot load '{}' now: the sandbox forbids new code. Start with -plugin-hotload on, or name it with "
-                    "-plugin at start.",
-                    file->manifest.id);
+        return fail(
+            "cannot load '{}' now: the sandbox forbids new code. Start with -plugin-hotload on, or name it with "
+            "-plugin at start.",
+            file->manifest.id);
       if (Status mapped = map(*file); !mapped) return mapped.error();
     }
     return file->manifest.id;
@@ -313,9 +322,10 @@ Result<std::string> Registry::disable(const std::string& plugin_id, size_t devic
                   devices);
     bool mapped = file->mapped();
     file->state = PluginState::Disabled;
-    file->reason = mapped ? fmt::format("plugin code stays mapped until exit; all {} devices of '{}' are gone and its "
-                                        "name is free for another file.",
-                                        devices, plugin_id)
+    file->reason = mapped ? fmt::format(
+                                "plugin code stays mapped until exit; all {} devices of '{}' are gone and its "
+                                "name is free for another file.",
+                                devices, plugin_id)
                           : fmt::format("plugin '{}' was disabled before it was used.", plugin_id);
     return file->reason;
   }

@@ -13,8 +13,9 @@ constexpr uint64_t kButtonPressed = 0x80;  // §4.8.3.1.2
 constexpr uint64_t kSleepTypeS5 = 5;
 
 std::string virtio_name(uint32_t number) {
-  std::string digits = std::to_string(number);
-  return "V" + std::string(3 - std::min<size_t>(3, digits.size()), '0') + digits;
+  std::string name = "V000";
+  for (size_t i = 3; i > 0; --i, number /= 10) name[i] = static_cast<char>('0' + number % 10);
+  return name;
 }
 
 // What Linux's virtio-mmio driver binds to.
@@ -28,19 +29,21 @@ Bytes virtio_device(const AcpiVirtioSlot& slot) {
 }
 
 Bytes serial_port(const AcpiSerial& serial) {
-  return aml::device("COM1", {aml::name("_HID", aml::eisa_id("PNP0501")), aml::name("_UID", aml::integer(0)),
-                              aml::name("_CRS", aml::resource_template({aml::io_ports(serial.io_base, 8),
-                                                                        aml::interrupt(serial.gsi)}))});
+  return aml::device(
+      "COM1",
+      {aml::name("_HID", aml::eisa_id("PNP0501")), aml::name("_UID", aml::integer(0)),
+       aml::name("_CRS", aml::resource_template({aml::io_ports(serial.io_base, 8), aml::interrupt(serial.gsi)}))});
 }
 
-Bytes power_button() { return aml::device("PWRB", {aml::name("_HID", aml::eisa_id("PNP0C0C"))}); }
+Bytes power_button() {
+  return aml::device("PWRB", {aml::name("_HID", aml::eisa_id("PNP0C0C"))});
+}
 
 // The generic event device (§5.6.9): its one interrupt is the button.
 Bytes event_device(const AcpiPower& power) {
-  return aml::device(
-      "GED_", {aml::name("_HID", aml::string("ACPI0013")), aml::name("_UID", aml::integer(0)),
-               aml::name("_CRS", aml::resource_template({aml::interrupt(power.button_gsi)})),
-               aml::method("_EVT", 1, {aml::notify("\\_SB.PWRB", kButtonPressed)})});
+  return aml::device("GED_", {aml::name("_HID", aml::string("ACPI0013")), aml::name("_UID", aml::integer(0)),
+                              aml::name("_CRS", aml::resource_template({aml::interrupt(power.button_gsi)})),
+                              aml::method("_EVT", 1, {aml::notify("\\_SB.PWRB", kButtonPressed)})});
 }
 
 }  // namespace
@@ -51,9 +54,8 @@ Bytes acpi_dsdt(const AcpiMachine& machine) {
   for (const AcpiVirtioSlot& slot : machine.virtio) devices.push_back(virtio_device(slot));
   Bytes table = acpi_header("DSDT", 2);
   append(table, std::span<const uint8_t>(aml::scope("\\_SB", devices)));
-  append(table, std::span<const uint8_t>(aml::name(
-                    "\\_S5", aml::package({aml::integer(kSleepTypeS5), aml::integer(0), aml::integer(0),
-                                           aml::integer(0)}))));
+  append(table, std::span<const uint8_t>(aml::name("\\_S5", aml::package({aml::integer(kSleepTypeS5), aml::integer(0),
+                                                                          aml::integer(0), aml::integer(0)}))));
   return acpi_finish(std::move(table));
 }
 

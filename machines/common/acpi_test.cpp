@@ -1,1 +1,139 @@
+#include "machines/common/acpi.hpp"
+
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "machines/common/fake_guest.hpp"
+#include "machines/common/memory_map.hpp"
+
+namespace nacre::machine {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+AcpiMachine sample(uint32_t vcpus = 2) {
+  AcpiMachine machine;
+  machine.vcpus = vcpus;
+  machine.power = {0x600, 0x601, 0x602, 3};
+  machine.serial = {0x3f8, 4};
+  for (uint32_t i = 0; i < 19; ++i) machine.virtio.push_back({i, 0xf0100000 + i * 0x200, 5 + i});
+  return machine;
+}
+
+bool sums_to_zero(std::span<const uint8_t> bytes) {
+  return checksum(bytes) == 0;
+}
+
+// Runs a command; returns what it says, "" when it fails.
+std::string run(const std::string& command, int* status) {
+  std::string said;
+  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  char buffer[4096];
+  while (size_t count = ::fread(buffer, 1, sizeof buffer, pipe)) said.append(buffer, count);
+  *status = ::pclose(pipe);
+  return said;
+}
+
+class AcpiTest : public ::testing::Test {
+ protected:
+  // Disassembles a table with iasl, compiles the result again, and returns the source.
+  std::string through_iasl(const std::string& name, const Bytes& table) {
+    directory_.write(name + ".dat", table);
+    int status = 0;
+    const std::string in = "cd " + directory_.path() + " && ";
+    std::string said = run(in + "iasl -d " + name + ".dat", &status);
+    EXPECT_EQ(status, 0) << said;
+    std::ifstream source(directory_.path() + "/" + name + ".dsl");
+    std::stringstream text;
+    text << source.rdbuf();
+    EXPECT_FALSE(text.str().empty()) << said;
+    EXPECT_THAT(said, Not(HasSubstr("rror")));
+    said = run(in + "iasl " + name + ".dsl", &status);
+    EXPECT_EQ(status, 0) << said;
+    EXPECT_THAT(said, HasSubstr("0 Errors"));
+    return text.str();
+  }
+  TemporaryDirectory directory_;
+};
+
+TEST_F(AcpiTest, TheRootLeadsToEveryTable) {
+  FakeGuest guest(2 * kMiB);
+  auto rsdp = write_acpi(sample(), guest.memory());
+  ASSERT_TRUE(rsdp) << rsdp.error().message;
+  EXPECT_EQ(*rsdp % 16, 0u);
+  EXPECT_GE(*rsdp, 0xe0000u);
+  EXPECT_EQ(guest.text(*rsdp, 8), "RSD PTR ");
+  EXPECT_TRUE(sums_to_zero(guest.bytes(*rsdp, 20)));
+  EXPECT_TRUE(sums_to_zero(guest.bytes(*rsdp, 36)));
+  const uint64_t xsdt = guest.at<uint64_t>(*rsdp + 24);
+  EXPECT_EQ(guest.text(xsdt, 4), "XSDT");
+  const uint32_t length = guest.at<uint32_t>(xsdt + 4);
+  EXPECT_TRUE(sums_to_zero(guest.bytes(xsdt, length)));
+  ASSERT_EQ(length, 36u + 2 * 8);
+  std::string names;
+  for (uint64_t entry = xsdt + 36; entry < xsdt + length; entry += 8) {
+    const uint64_t table = guest.at<uint64_t>(entry);
+    names += guest.text(table, 4);
+    EXPECT_TRUE(sums_to_zero(guest.bytes(table, guest.at<uint32_t>(table + 4))));
+    if (guest.text(table, 4) != "FACP") continue;
+    const uint64_t dsdt = guest.at<uint64_t>(table + 140);
+    EXPECT_EQ(guest.text(dsdt, 4), "DSDT");
+    EXPECT_TRUE(sums_to_zero(guest.bytes(dsdt, guest.at<uint32_t>(dsdt + 4))));
+  }
+  EXPECT_EQ(names, "FACPAPIC");
+  EXPECT_EQ(guest.at<uint8_t>(0xdffff), 0xaa);
+  EXPECT_EQ(guest.at<uint8_t>(0xf0000), 0xaa);
+}
+
+TEST_F(AcpiTest, SaysWhenThereIsNoRoom) {
+  FakeGuest guest(2 * kMiB);
+  EXPECT_TRUE(write_acpi(sample(3000), guest.memory()));
+  auto refused = write_acpi(sample(5000), guest.memory());
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("64 KiB"));
+}
+
+TEST_F(AcpiTest, TheNameSpaceReadsAsMeant) {
+  const std::string source = through_iasl("dsdt", acpi_dsdt(sample()));
+  EXPECT_THAT(source, HasSubstr("\"LNRO0005\""));
+  EXPECT_THAT(source, HasSubstr("0xF0102400"));  // the last slot
+  EXPECT_THAT(source, HasSubstr("Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive"));
+  EXPECT_THAT(source, HasSubstr("EisaId (\"PNP0501\")"));
+  EXPECT_THAT(source, HasSubstr("EisaId (\"PNP0C0C\")"));
+  EXPECT_THAT(source, HasSubstr("\"ACPI0013\""));
+  EXPECT_THAT(source, HasSubstr("Notify (\\_SB.PWRB, 0x80)"));
+  EXPECT_THAT(source, HasSubstr("Name (\\_S5, Package (0x04)"));
+}
+
+TEST_F(AcpiTest, WhatIsNotThereIsNotNamed) {
+  AcpiMachine machine = sample();
+  machine.serial.reset();
+  machine.virtio.clear();
+  const std::string source = through_iasl("dsdt", acpi_dsdt(machine));
+  EXPECT_THAT(source, Not(HasSubstr("PNP0501")));
+  EXPECT_THAT(source, Not(HasSubstr("LNRO0005")));
+}
+
+TEST_F(AcpiTest, TheFixedTableIsHardwareReduced) {
+  const std::string source = through_iasl("fadt", acpi_fadt(sample(), 0xe0040));
+  EXPECT_THAT(source, HasSubstr("Hardware Reduced (V5) : 1"));
+  EXPECT_THAT(source, HasSubstr("Reset Register Supported (V2) : 1"));
+  EXPECT_THAT(source, HasSubstr("CMOS RTC Not Present (V5) : 1"));
+  EXPECT_THAT(source, HasSubstr("8042 Present on ports 60/64 (V2) : 0"));
+  EXPECT_THAT(source, HasSubstr("VGA Not Present (V4) : 1"));
+}
+
+TEST_F(AcpiTest, ProcessorsBeyond255AreX2apics) {
+  const std::string few = through_iasl("madt", acpi_madt(sample(4)));
+  EXPECT_THAT(few, HasSubstr("I/O APIC"));
+  EXPECT_THAT(few, Not(HasSubstr("x2APIC")));
+  const std::string many = through_iasl("madt", acpi_madt(sample(300)));
+  EXPECT_THAT(many, HasSubstr("Processor x2Apic ID : 0000012B"));
+}
+
+}  // namespace
+}  // namespace nacre::machine

@@ -108,7 +108,9 @@ Bytes package(std::initializer_list<Bytes> elements) {
   return with_length({kPackage}, join({static_cast<uint8_t>(elements.size())}, elements));
 }
 
-Bytes name(std::string_view what, const Bytes& value) { return join({kName}, {path(what), value}); }
+Bytes name(std::string_view what, const Bytes& value) {
+  return join({kName}, {path(what), value});
+}
 Bytes scope(std::string_view where, const std::vector<Bytes>& terms) {
   return with_length({kScope}, join(path(where), terms));
 }
@@ -120,7 +122,9 @@ Bytes method(std::string_view what, uint8_t arguments, const std::vector<Bytes>&
   append(head, arguments);
   return with_length({kMethod}, join(head, terms));
 }
-Bytes notify(std::string_view object, uint64_t value) { return join({kNotify}, {path(object), integer(value)}); }
+Bytes notify(std::string_view object, uint64_t value) {
+  return join({kNotify}, {path(object), integer(value)});
+}
 
 Bytes memory32_fixed(uint32_t base, uint32_t length) {
   Bytes out{0x86, 9, 0, 1};  // large item, 9 bytes, read and write

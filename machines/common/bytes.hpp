@@ -19,7 +19,9 @@ void append(Bytes& to, T value) {
   for (size_t i = 0; i < sizeof value; ++i) to.push_back(static_cast<uint8_t>(value >> (8 * i)));
 }
 
-inline void append(Bytes& to, std::span<const uint8_t> bytes) { to.insert(to.end(), bytes.begin(), bytes.end()); }
+inline void append(Bytes& to, std::span<const uint8_t> bytes) {
+  for (uint8_t byte : bytes) to.push_back(byte);
+}
 
 // Appends `width` bytes: the text, cut or filled up with `fill`.
 inline void append_text(Bytes& to, std::string_view text, size_t width, char fill) {

@@ -26,15 +26,24 @@ T read_struct(const Bytes& from, size_t offset) {
 
 const char* machine_name(uint16_t machine) {
   switch (machine) {
-    case EM_AARCH64: return "AArch64";
-    case EM_ARM: return "32-bit Arm";
-    case EM_386: return "32-bit x86";
-    case EM_RISCV: return "RISC-V";
-    case EM_PPC64: return "64-bit PowerPC";
-    case EM_S390: return "S/390";
-    case EM_MIPS: return "MIPS";
-    case 258: return "LoongArch";
-    default: return nullptr;
+    case EM_AARCH64:
+      return "AArch64";
+    case EM_ARM:
+      return "32-bit Arm";
+    case EM_386:
+      return "32-bit x86";
+    case EM_RISCV:
+      return "RISC-V";
+    case EM_PPC64:
+      return "64-bit PowerPC";
+    case EM_S390:
+      return "S/390";
+    case EM_MIPS:
+      return "MIPS";
+    case 258:
+      return "LoongArch";
+    default:
+      return nullptr;
   }
 }
 
@@ -51,8 +60,7 @@ Status check_header(const BootFile& file, const Elf64_Ehdr& header) {
                 name ? std::string(name) : "processor type " + std::to_string(machine),
                 ", and this machine is x86_64.");
   }
-  if (header.e_type == ET_REL)
-    return fail("'", path, "' is not a kernel: it is an object file or a kernel module.");
+  if (header.e_type == ET_REL) return fail("'", path, "' is not a kernel: it is an object file or a kernel module.");
   if (header.e_type == ET_CORE) return fail("'", path, "' is not a kernel: it is a core dump.");
   if (header.e_type != ET_EXEC && header.e_type != ET_DYN)
     return fail("'", path, "' is not a kernel: its ELF type ", std::to_string(header.e_type), " is unknown.");
@@ -125,7 +133,9 @@ Result<uint64_t> physical_entry(const BootFile& file, const KernelImage& image, 
 
 }  // namespace
 
-bool is_elf(const Bytes& head) { return head.size() >= SELFMAG && std::memcmp(head.data(), ELFMAG, SELFMAG) == 0; }
+bool is_elf(const Bytes& head) {
+  return head.size() >= SELFMAG && std::memcmp(head.data(), ELFMAG, SELFMAG) == 0;
+}
 
 Result<KernelImage> inspect_elf(const BootFile& file, const Bytes& head) {
   if (head.size() < sizeof(Elf64_Ehdr)) return truncated(file, sizeof(Elf64_Ehdr));

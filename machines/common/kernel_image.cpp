@@ -33,7 +33,8 @@ Result<KernelImage> inspect_flat(const BootFile& file) {
   Result<bool> linux = contains_banner(file);
   if (!linux) return linux.error();
   if (!*linux)
-    return fail("'", file.path(), "' is not a kernel: it is neither an ELF vmlinux nor a bzImage, and a flat image "
+    return fail("'", file.path(),
+                "' is not a kernel: it is neither an ELF vmlinux nor a bzImage, and a flat image "
                 "would contain the words 'Linux version'.");
   KernelImage image;
   image.kind = KernelKind::kFlat;
@@ -49,8 +50,8 @@ Status check_place(const BootFile& file, const KernelImage& image, const RamLayo
     return fail("the kernel '", file.path(), "' wants to be loaded at ", hex(image.begin),
                 ", below 1 MiB, where the machine's boot structures are; link it higher.");
   if (image.end > ram.low_end)
-    return fail("the kernel '", file.path(), "' needs memory up to ", hex(image.end), " (",
-                size_text(image.end), "), but the machine has ", size_text(ram.low_end),
+    return fail("the kernel '", file.path(), "' needs memory up to ", hex(image.end), " (", size_text(image.end),
+                "), but the machine has ", size_text(ram.low_end),
                 " below the device gap; give it more memory with -m.");
   return {};
 }

@@ -32,13 +32,13 @@ struct KernelSegment {
 struct KernelImage {
   KernelKind kind = KernelKind::kElf;
   KernelEntry entry = KernelEntry::kLinux64;
-  uint64_t entry_point = 0;              // guest-physical
-  std::vector<KernelSegment> segments;   // ascending by gpa, without overlap, none empty
-  uint64_t begin = 0;                    // [begin, end) is the kernel's until it has told what it needs
+  uint64_t entry_point = 0;             // guest-physical
+  std::vector<KernelSegment> segments;  // ascending by gpa, without overlap, none empty
+  uint64_t begin = 0;                   // [begin, end) is the kernel's until it has told what it needs
   uint64_t end = 0;
-  uint64_t initrd_last = 0x7fffffff;     // the highest byte that an initrd may have
-  uint32_t command_line_max = 2047;      // bytes, without the final zero
-  Bytes setup_header;                    // bzImage: the file's bytes from 0x1F1 on, as far as the header goes
+  uint64_t initrd_last = 0x7fffffff;  // the highest byte that an initrd may have
+  uint32_t command_line_max = 2047;   // bytes, without the final zero
+  Bytes setup_header;                 // bzImage: the file's bytes from 0x1F1 on, as far as the header goes
 };
 
 // Describes the kernel. Fails in one sentence that says what the file is instead, what is wrong with it, or what memory

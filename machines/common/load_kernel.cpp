@@ -27,8 +27,8 @@ Result<LoadedInitrd> place_initrd(const KernelImage& image, const BootFile& init
     if (size <= below && below - size >= low::kEnd) return LoadedInitrd{(below - size) & ~(kPage - 1), size};
   }
   return fail("the initrd '", initrd.path(), "' (", size_text(size), ") does not fit into the machine's memory (",
-              size_text(ram.low_end), " below the device gap) beside the kernel, which takes it up to ",
-              hex(image.end), "; give the machine more memory with -m, or use a smaller initrd.");
+              size_text(ram.low_end), " below the device gap) beside the kernel, which takes it up to ", hex(image.end),
+              "; give the machine more memory with -m, or use a smaller initrd.");
 }
 
 Result<LoadedInitrd> load_kernel(const KernelImage& image, const BootFile& kernel, const BootFile& initrd,

@@ -85,7 +85,7 @@ sdk::Status write_mp_table(uint32_t vcpus, const sdk::MemoryView& memory) {
   append(pointer, static_cast<uint32_t>(at));
   append(pointer, uint8_t{1});  // length in units of 16 bytes
   append(pointer, kSpecification);
-  append(pointer, uint8_t{0});  // checksum
+  append(pointer, uint8_t{0});   // checksum
   pointer.resize(kPointerSize);  // features: a configuration table, and virtual wire mode
   pointer[10] = checksum(pointer);
   if (!memory.write(low::kEbda, pointer.data(), pointer.size()) || !memory.write(at, table.data(), table.size()))

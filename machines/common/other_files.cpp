@@ -15,19 +15,20 @@ struct Magic {
   const char* is;  // ends the sentence
 };
 
-constexpr const char* kUnpack = "a compressed file; unpack it first, or give the bzImage.";
+constexpr const char* kUnpack =
+    "a compressed file; unpack a kernel first, or give its bzImage, and give an initial file system with -initrd.";
 
 constexpr Magic kMagics[] = {
     {0x38, "ARM\x64"sv, "a kernel image for AArch64, and this machine is x86_64."},
     {0x38, "RSC\x05"sv, "a kernel image for RISC-V, and this machine is x86_64."},
-    {0, "\x1f\x8b"sv, kUnpack},                          // gzip
-    {0, "\xfd\x37zXZ\0"sv, kUnpack},                     // xz
-    {0, "BZh"sv, kUnpack},                               // bzip2
-    {0, "\x28\xb5\x2f\xfd"sv, kUnpack},                  // zstd
-    {0, "\x02\x21\x4c\x18"sv, kUnpack},                  // lz4, as kernels are packed
-    {0, "\x04\x22\x4d\x18"sv, kUnpack},                  // lz4, as files are packed
-    {0, "\x5d\x00\x00"sv, kUnpack},                      // lzma
-    {0, "\x89LZO"sv, kUnpack},                           // lzop
+    {0, "\x1f\x8b"sv, kUnpack},          // gzip
+    {0, "\xfd\x37zXZ\0"sv, kUnpack},     // xz
+    {0, "BZh"sv, kUnpack},               // bzip2
+    {0, "\x28\xb5\x2f\xfd"sv, kUnpack},  // zstd
+    {0, "\x02\x21\x4c\x18"sv, kUnpack},  // lz4, as kernels are packed
+    {0, "\x04\x22\x4d\x18"sv, kUnpack},  // lz4, as files are packed
+    {0, "\x5d\x00\x00"sv, kUnpack},      // lzma
+    {0, "\x89LZO"sv, kUnpack},           // lzop
     {0, "QFI\xfb"sv, "a qcow2 disk image; give it with -drive."},
     {0, "070701"sv, "a cpio archive; give it with -initrd."},
     {0, "070702"sv, "a cpio archive; give it with -initrd."},

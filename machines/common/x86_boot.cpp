@@ -11,7 +11,9 @@ using sdk::Status;
 
 constexpr uint64_t kPage = 4096;
 
-sdk::Error no_memory() { return fail("the machine has less than 1 MiB of memory; give it more with -m."); }
+sdk::Error no_memory() {
+  return fail("the machine has less than 1 MiB of memory; give it more with -m.");
+}
 
 // Selectors 0x10 and 0x18, as both Linux boot protocols ask (boot.rst, "__BOOT_CS", "__BOOT_DS").
 enum : uint16_t { kCodeSelector = 0x10, kDataSelector = 0x18, kTaskSelector = 0x20 };
@@ -28,8 +30,7 @@ constexpr uint64_t descriptor(uint16_t access) {
 }
 
 Status write_command_line(const KernelImage& image, std::string_view text, const sdk::MemoryView& memory) {
-  const size_t most =
-      std::min<uint64_t>(image.command_line_max, low::kCommandLineEnd - low::kCommandLine - 1);
+  const size_t most = std::min<uint64_t>(image.command_line_max, low::kCommandLineEnd - low::kCommandLine - 1);
   if (text.size() > most)
     return fail("the kernel command line has ", std::to_string(text.size()),
                 " bytes with what the machine adds to it, and this kernel reads ", std::to_string(most),

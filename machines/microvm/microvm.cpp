@@ -1,10 +1,12 @@
 // microvm: the smallest machine that a stock Linux kernel boots on. RAM, the interrupt controllers and the timer that
 // KVM has, virtio-mmio slots, and on demand a serial port; nothing that a kernel would probe or wait for in vain.
 #include <nacre/machine.hpp>
+#include <optional>
 #include <string>
 
 #include "machines/common/acpi.hpp"
 #include "machines/common/mp_table.hpp"
+#include "machines/common/reset_vector.hpp"
 #include "machines/common/x86_boot.hpp"
 #include "machines/microvm/slots.hpp"
 
@@ -28,11 +30,15 @@ constexpr uint64_t kTssPages = kIdentityMapPage + 0x1000;
 constexpr uint16_t kSerialPorts = 0x3f8;
 constexpr uint32_t kSerialLine = 4;
 constexpr uint16_t kPowerPorts = 0x600;  // sleep control, sleep status, reset
+constexpr uint16_t kResetPort = kPowerPorts + 2;
 constexpr uint32_t kPowerLine = 3;
 
 constexpr nacre_prop kProps[] = {
-    {.type = NACRE_PROP_BOOL, .name = "acpi", .help = "describe the machine by ACPI tables, beside the MP table and the "
-     "kernel command line", .default_text = "on"},
+    {.type = NACRE_PROP_BOOL,
+     .name = "acpi",
+     .help = "describe the machine by ACPI tables, beside the MP table and the "
+             "kernel command line",
+     .default_text = "on"},
 };
 
 // The memory as it is during one call.
@@ -102,18 +108,20 @@ class Microvm : public sdk::Machine {
     if (!image) return image.error();
     const HeldMemory held(instance());
     const sdk::MemoryView memory = held.view();
-    Result<machine::LoadedInitrd> initrd = machine::load_kernel(
-        *image, kernel_, initrd_, ram_, memory, /*ram_is_zero=*/!std::exchange(booted_, true),
-        [&](uint64_t gpa, int fd, uint64_t offset, uint64_t length) {
-          return ErrorSlot::wrap(slot, "the host gave no reason.", [&](nacre_error* error) {
-            return host.machine->load_file(instance(), gpa, fd, offset, length, error);
-          });
-        });
+    Result<machine::LoadedInitrd> initrd =
+        machine::load_kernel(*image, kernel_, initrd_, ram_, memory, /*ram_is_zero=*/!std::exchange(booted_, true),
+                             [&](uint64_t gpa, int fd, uint64_t offset, uint64_t length) {
+                               return ErrorSlot::wrap(slot, "the host gave no reason.", [&](nacre_error* error) {
+                                 return host.machine->load_file(instance(), gpa, fd, offset, length, error);
+                               });
+                             });
     if (!initrd) return initrd.error();
 
     const std::string command_line = config().append + slots_.command_line();
     machine::BootInfo info{.command_line = command_line, .initrd = *initrd, .ram = ram_};
     if (Status written = machine::write_mp_table(config().vcpus, memory); !written) return written;
+    const auto reset_port = acpi_ ? std::optional<uint16_t>(kResetPort) : std::nullopt;
+    if (Status written = machine::write_reset_vector(reset_port, memory); !written) return written;
     if (acpi_) {
       Result<uint64_t> rsdp = machine::write_acpi(describe(), memory);
       if (!rsdp) return rsdp.error();
@@ -121,9 +129,8 @@ class Microvm : public sdk::Machine {
     }
     Result<nacre_x86_state> state = machine::prepare_boot(*image, info, memory);
     if (!state) return state.error();
-    return ErrorSlot::wrap(slot, "the first vCPU's state cannot be set", [&](nacre_error* error) {
-      return host.vcpu->set_x86_state(instance(), 0, &*state, error);
-    });
+    return ErrorSlot::wrap(slot, "the first vCPU's state cannot be set",
+                           [&](nacre_error* error) { return host.vcpu->set_x86_state(instance(), 0, &*state, error); });
   }
 
  private:
@@ -141,9 +148,8 @@ class Microvm : public sdk::Machine {
   }
 
   Status add_ram(uint64_t gpa, uint64_t length, nacre_error* slot) {
-    return ErrorSlot::wrap(slot, "the memory cannot be placed", [&](nacre_error* error) {
-      return host.machine->add_ram(instance(), gpa, length, error);
-    });
+    return ErrorSlot::wrap(slot, "the memory cannot be placed",
+                           [&](nacre_error* error) { return host.machine->add_ram(instance(), gpa, length, error); });
   }
 
   Status add_device(const char* driver, const char* id, const std::string& properties, nacre_error* slot) {
@@ -155,7 +161,7 @@ class Microvm : public sdk::Machine {
   machine::AcpiMachine describe() const {
     machine::AcpiMachine description;
     description.vcpus = config().vcpus;
-    description.power = {kPowerPorts, kPowerPorts + 1, kPowerPorts + 2, kPowerLine};
+    description.power = {kPowerPorts, kPowerPorts + 1, kResetPort, kPowerLine};
     if (config().serial_chardev) description.serial = {kSerialPorts, kSerialLine};
     for (uint32_t slot = 0; slot < kSlots; ++slot)
       if (slots_.taken(slot)) description.virtio.push_back({slot, Slots::base(slot), Slots::line(slot)});
@@ -170,8 +176,8 @@ class Microvm : public sdk::Machine {
   bool booted_ = false;
 };
 
-constexpr nacre_type kType = sdk::machine_type<Microvm>(
-    "microvm", "a small machine with direct kernel boot and virtio-mmio devices", kProps);
+constexpr nacre_type kType =
+    sdk::machine_type<Microvm>("microvm", "a small machine with direct kernel boot and virtio-mmio devices", kProps);
 
 }  // namespace
 }  // namespace nacre::microvm

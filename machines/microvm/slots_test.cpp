@@ -8,7 +8,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-nacre_device_desc virtio() { return {sizeof(nacre_device_desc), 2, "virtio-blk-device", "d", "virtio"}; }
+nacre_device_desc virtio() {
+  return {sizeof(nacre_device_desc), 2, "virtio-blk-device", "d", "virtio"};
+}
 
 TEST(Slots, FillsFromTheFirstAndReusesWhatIsFreed) {
   Slots slots;
@@ -23,8 +25,7 @@ TEST(Slots, FillsFromTheFirstAndReusesWhatIsFreed) {
   EXPECT_EQ(slots.command_line(), " virtio_mmio.device=512@0xf0100200:6");
   ASSERT_TRUE(slots.place(virtio(), third));
   EXPECT_EQ(third.base, first.base);
-  EXPECT_EQ(slots.command_line(),
-            " virtio_mmio.device=512@0xf0100000:5 virtio_mmio.device=512@0xf0100200:6");
+  EXPECT_EQ(slots.command_line(), " virtio_mmio.device=512@0xf0100000:5 virtio_mmio.device=512@0xf0100200:6");
 }
 
 TEST(Slots, CountsThemWhenTheyAreExhausted) {

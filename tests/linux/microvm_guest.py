@@ -75,12 +75,19 @@ class Guest(vmm.Vmm):
     """A running Linux guest with its QMP connection, which is made at once."""
 
     def __init__(self, bench, argv):
-        super().__init__(argv)
+        # The VMM's own words apart: its warnings would break the console's lines
+        self._log_path = bench.scratch / "nacre.log"
+        super().__init__(argv, log=self._log_path)
         try:
             self.qmp = qmp_client.Qmp(bench.qmp_path, timeout=END_SECONDS)
         except qmp_client.QmpFailure as failure:
             self.stop()
-            raise vmm.VmmFailure(f"{failure}\n  the VMM said: {self.console.strip()}") from failure
+            raise self._failure(str(failure)) from failure
+
+    def _failure(self, sentence, kind=vmm.VmmFailure):
+        said = self._log_path.read_text(errors="replace").strip().splitlines()[-10:]
+        shown = "\n".join(f"  | {line}" for line in said) or "  | (nothing)"
+        return kind(f"{super()._failure(sentence, kind)}\n  the VMM said:\n{shown}")
 
     def __exit__(self, *_):
         self.qmp.close()
@@ -88,7 +95,7 @@ class Guest(vmm.Vmm):
 
     def says(self, text, seconds=BOOT_SECONDS):
         """Waits for a whole line of the guest's own, a regular expression; returns the match."""
-        return self.wait_for(rf"^nacre-guest: {text}$", seconds)
+        return self.wait_for(rf"^(?:guest# )*nacre-guest: {text}$", seconds)  # a prompt may be before it
 
     def wait_power_off(self):
         """Waits until the guest has ended itself: SHUTDOWN with guest true, and exit status 0."""

@@ -19,13 +19,15 @@ void load_and_die(const std::string& name) {
 
 TEST(CrashDeathTest, ASignalNamesThePlugin) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_DEATH(load_and_die("crash"),
-               "fatal: plugin 'org.nacre.test.crash' crashed in init \\(SIG(SEGV|ILL) at offset 0x[0-9a-f]+ of crash.so\\)");
+  EXPECT_DEATH(
+      load_and_die("crash"),
+      "fatal: plugin 'org.nacre.test.crash' crashed in init \\(SIG(SEGV|ILL) at offset 0x[0-9a-f]+ of crash.so\\)");
 }
 
 TEST(CrashDeathTest, AStackOverflowToo) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_DEATH(load_and_die("overflow"), "fatal: plugin 'org.nacre.test.overflow' crashed in init \\(SIGSEGV at offset");
+  EXPECT_DEATH(load_and_die("overflow"),
+               "fatal: plugin 'org.nacre.test.overflow' crashed in init \\(SIGSEGV at offset");
 }
 
 TEST(CrashDeathTest, AnExceptionThatEscapes) {
@@ -39,7 +41,7 @@ TEST(CrashDeathTest, OutsideOfPluginsNobodyIsBlamed) {
   EXPECT_DEATH(
       {
         crash::install_handlers();
-        *static_cast<volatile int*>(nullptr) = 7;
+        *reinterpret_cast<volatile int*>(uintptr_t{0x1000}) = 7;
       },
       "fatal: the VMM crashed outside of every plugin \\(SIGSEGV at address 0x");
 }

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -33,7 +34,9 @@ std::string file_refusal(const Workshop& shop, const std::string& name, bool ins
   return file ? "(accepted)" : file.error().message;
 }
 
-std::string user() { return geteuid() == 0 ? "root" : getenv("USER") ? getenv("USER") : ""; }
+std::string user() {
+  return getpwuid(geteuid())->pw_name;
+}
 
 TEST(PluginDirectory, ListsCandidatesInOrder) {
   Workshop shop;
@@ -73,8 +76,8 @@ TEST(PluginDirectory, WritableByAGroup) {
   ASSERT_EQ(chmod(shop.path().c_str(), 0775), 0);
   if (geteuid() == 0) {
     ASSERT_EQ(chown(shop.path().c_str(), 0, kOtherGroup), 0);
-    EXPECT_THAT(refusal(shop.path()), testing::EndsWith("(mode 0775) and this VMM runs as root. Run: chmod g-w " +
-                                                        shop.path()));
+    EXPECT_THAT(refusal(shop.path()),
+                testing::EndsWith("(mode 0775) and this VMM runs as root. Run: chmod g-w " + shop.path()));
   }
   OtherUser other;
   Result<PluginDirectory> directory = open_plugin_directory(shop.path(), false);
@@ -85,7 +88,8 @@ TEST(PluginDirectory, WritableByAGroup) {
 
 TEST(PluginDirectory, OfAStranger) {
   if (geteuid() != 0) {
-    // Somebody else's directory that everyone can read, without making one: none is at hand, so take what must be there.
+    // Somebody else's directory that everyone can read, without making one: none is at hand, so take what must be
+    // there.
     EXPECT_EQ(refusal("/usr"), "(accepted)");
     return;
   }
@@ -105,11 +109,14 @@ TEST(PluginFile, NotRegular) {
   int socket = ::socket(AF_UNIX, SOCK_STREAM, 0);
   ASSERT_EQ(bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   close(socket);
-  EXPECT_EQ(file_refusal(shop, "fifo.so"), "'" + shop.path("fifo.so") + "' is a FIFO, not a regular file; ignored.");
-  EXPECT_EQ(file_refusal(shop, "dir.so"), "'" + shop.path("dir.so") + "' is a directory, not a regular file; ignored.");
-  EXPECT_EQ(file_refusal(shop, "s.so"), "'" + shop.path("s.so") + "' is a socket, not a regular file; ignored.");
-  EXPECT_THAT(file_refusal(shop, "link.so"),
-              StartsWith("'" + shop.path("link.so") + "' is a symbolic link, not a regular file; ignored."));
+  EXPECT_EQ(file_refusal(shop, "fifo.so"),
+            std::string("'") + shop.path("fifo.so") + "' is a FIFO, not a regular file; ignored.");
+  EXPECT_EQ(file_refusal(shop, "dir.so"),
+            std::string("'") + shop.path("dir.so") + "' is a directory, not a regular file; ignored.");
+  EXPECT_EQ(file_refusal(shop, "s.so"),
+            std::string("'") + shop.path("s.so") + "' is a socket, not a regular file; ignored.");
+  EXPECT_THAT(file_refusal(shop, "link.so"), StartsWith(std::string("'") + shop.path("link.so") +
+                                                        "' is a symbolic link, not a regular file; ignored."));
   EXPECT_EQ(file_refusal(shop, "gone.so"), "cannot read '" + shop.path("gone.so") + "': No such file or directory.");
 }
 
@@ -126,7 +133,7 @@ TEST(PluginFile, WritableByOthersOrAGroup) {
   Workshop shop;
   shop.put("x.so", "x");
   ASSERT_EQ(chmod(shop.path("x.so").c_str(), 0666), 0);
-  EXPECT_EQ(file_refusal(shop, "x.so"), "'" + shop.path("x.so") +
+  EXPECT_EQ(file_refusal(shop, "x.so"), std::string("'") + shop.path("x.so") +
                                             "' is refused: it is writable by others (mode 0666). Run: chmod o-w '" +
                                             shop.path("x.so") + "'");
   EXPECT_EQ(file_refusal(shop, "x.so", true), "(accepted)");
@@ -136,18 +143,20 @@ TEST(PluginFile, WritableByOthersOrAGroup) {
     return;
   }
   ASSERT_EQ(chown(shop.path("x.so").c_str(), 0, kOtherGroup), 0);
-  EXPECT_EQ(file_refusal(shop, "x.so"), "'" + shop.path("x.so") +
-                                            "' is refused: it is writable by group 'nogroup' (mode 0775) and this VMM runs "
-                                            "as root. Run: chmod g-w '" +
-                                            shop.path("x.so") + "'");
+  EXPECT_EQ(file_refusal(shop, "x.so"),
+            std::string("'") + shop.path("x.so") +
+                "' is refused: it is writable by group 'nogroup' (mode 0775) and this VMM runs "
+                "as root. Run: chmod g-w '" +
+                shop.path("x.so") + "'");
 }
 
 TEST(PluginFile, TooLarge) {
   Workshop shop;
   shop.put("x.so", "x");
   ASSERT_EQ(truncate(shop.path("x.so").c_str(), static_cast<off_t>(kMaxPluginSize) + 1), 0);
-  EXPECT_EQ(file_refusal(shop, "x.so"), "'" + shop.path("x.so") +
-                                            "' is refused: it has 67108865 bytes, and a plugin may have at most 67108864.");
+  EXPECT_EQ(file_refusal(shop, "x.so"),
+            std::string("'") + shop.path("x.so") +
+                "' is refused: it has 67108865 bytes, and a plugin may have at most 67108864.");
 }
 
 }  // namespace

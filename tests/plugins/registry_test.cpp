@@ -102,8 +102,8 @@ TEST(Registry, UnknownDriver) {
 
 TEST(Registry, EmptyAndMissingDirectories) {
   Workshop shop;
-  EXPECT_EQ(load(*registry(shop.path()), "test-good"), "device 'test-good' is not provided by any plugin. Searched: " +
-                                                           shop.path() + " (0 plugins, 0 drivers).");
+  EXPECT_EQ(load(*registry(shop.path()), "test-good"),
+            "device 'test-good' is not provided by any plugin. Searched: " + shop.path() + " (0 plugins, 0 drivers).");
   EXPECT_EQ(load(*registry(shop.path("none")), "test-good"),
             "plugin directory '" + shop.path("none") + "' does not exist.");
   shop.put("file", "");
@@ -143,9 +143,10 @@ TEST(Registry, WithoutHotLoadEverythingIsMappedAtStart) {
   EXPECT_THAT(load(*all, "test-other"), StartsWith("device 'test-other' is not provided by any plugin."));
   Result<std::string> loaded = all->load_file(shop.path("other.so"));
   ASSERT_FALSE(loaded);
-  EXPECT_EQ(loaded.error().message,
-            "cannot load 'org.nacre.test.other' now: the sandbox forbids new code. Start with -plugin-hotload on, or name "
-            "it with -plugin at start.");
+  EXPECT_EQ(
+      loaded.error().message,
+      "cannot load 'org.nacre.test.other' now: the sandbox forbids new code. Start with -plugin-hotload on, or name "
+      "it with -plugin at start.");
 }
 
 TEST(Registry, OneMoreFileByName) {
@@ -163,7 +164,7 @@ TEST(Registry, OneMoreFileByName) {
                                          elsewhere.path() + "' holds: b.so, good.so.)");
   Result<std::string> text = all->load_file(elsewhere.path("b.so"));
   ASSERT_FALSE(text);
-  EXPECT_EQ(text.error().message, "'" + elsewhere.path("b.so") + "' is not an ELF file.");
+  EXPECT_EQ(text.error().message, std::string("'") + elsewhere.path("b.so") + "' is not an ELF file.");
 }
 
 TEST(Registry, DisablingTakesTheNamesAndKeepsTheCode) {
@@ -174,8 +175,9 @@ TEST(Registry, DisablingTakesTheNamesAndKeepsTheCode) {
   EXPECT_FALSE(all->disable("org.nacre.test.good", 2));
   Result<std::string> done = all->disable("org.nacre.test.good", 0);
   ASSERT_TRUE(done) << done.error().message;
-  EXPECT_EQ(*done, "plugin code stays mapped until exit; all 0 devices of 'org.nacre.test.good' are gone and its name is "
-                   "free for another file.");
+  EXPECT_EQ(*done,
+            "plugin code stays mapped until exit; all 0 devices of 'org.nacre.test.good' are gone and its name is "
+            "free for another file.");
   EXPECT_EQ(load(*all, "test-good"),
             "device 'test-good' is provided by plugin 'org.nacre.test.good', which was disabled.");
   EXPECT_EQ(all->query()[0].state, PluginState::Disabled);
@@ -207,12 +209,14 @@ TEST(Rejected, AnotherContract) {
   EXPECT_EQ(reason(with_note(fixture("good"), [](nacre_note* note) { note->abi_major = 3; })),
             "plugin 'org.nacre.test.good' 1.2 was built with Nacre SDK 3.1; this VMM (Nacre " + kVersion +
                 ") offers SDK " + kAbi + ". Rebuild it against SDK " + kAbi + " or use a newer Nacre.");
-  EXPECT_EQ(reason(with(fixture("good"), "nacre.error/1", "nacre.error/7")),
-            "plugin 'org.nacre.test.good' requires host feature 'nacre.error/7', which this VMM does not offer (it offers "
-            "nacre.error/1).");
-  EXPECT_THAT(reason(with_note(fixture("locked"), [](nacre_note* note) { std::memset(note->host_build_id, 0x4f, 20); })),
-              AllOf(StartsWith("plugin 'org.nacre.test.locked' belongs to Nacre build 4f4f4f4f4f4f...; this is build "),
-                    EndsWith("Locked plugins must come from the same package.")));
+  EXPECT_EQ(
+      reason(with(fixture("good"), "nacre.error/1", "nacre.error/7")),
+      "plugin 'org.nacre.test.good' requires host feature 'nacre.error/7', which this VMM does not offer (it offers "
+      "nacre.error/1).");
+  EXPECT_THAT(
+      reason(with_note(fixture("locked"), [](nacre_note* note) { std::memset(note->host_build_id, 0x4f, 20); })),
+      AllOf(StartsWith("plugin 'org.nacre.test.locked' belongs to Nacre build 4f4f4f4f4f4f...; this is build "),
+            EndsWith("Locked plugins must come from the same package.")));
 }
 
 TEST(Rejected, TheUserIsToldWhichFileWouldHaveHadTheDriver) {
@@ -228,7 +232,8 @@ TEST(Rejected, TheUserIsToldWhichFileWouldHaveHadTheDriver) {
   EXPECT_THAT(load(*all, "broken"), StartsWith("device 'broken' is not provided by any plugin, and " +
                                                shop.path("broken.so") + " was rejected: it is a damaged ELF file"));
   EXPECT_THAT(load(*all, "elephant"), EndsWith("2 files were rejected; -plugin-list says why."));
-  EXPECT_THAT(all->plugin_list(), HasSubstr(shop.path("broken.so") + ": rejected\n  '" + shop.path("broken.so") + "' is"));
+  EXPECT_THAT(all->plugin_list(),
+              HasSubstr(shop.path("broken.so") + ": rejected\n  '" + shop.path("broken.so") + "' is"));
 }
 
 TEST(Locked, ServesTheBuildItBelongsTo) {
@@ -281,8 +286,9 @@ TEST(Failed, AMissingLibrary) {
   Workshop shop;
   shop.put_fixture("dependent", "x.so");
   auto all = registry(shop.path());
-  const std::string words = "plugin 'org.nacre.test.dependent' cannot be loaded: it needs 'libnacre-test-absent.so', which "
-                            "is not installed. (Its other dependencies were found.)";
+  const std::string words =
+      "plugin 'org.nacre.test.dependent' cannot be loaded: it needs 'libnacre-test-absent.so', which "
+      "is not installed. (Its other dependencies were found.)";
   EXPECT_EQ(load(*all, "test-dependent"), words);
   EXPECT_EQ(load(*all, "test-dependent"), words);  // and stays so for this file
   EXPECT_EQ(all->query()[0].state, PluginState::Failed);
@@ -291,16 +297,17 @@ TEST(Failed, AMissingLibrary) {
 TEST(Failed, AMissingSymbol) {
   Workshop shop;
   shop.put_fixture("undefined", "x.so");
-  EXPECT_EQ(load(*registry(shop.path()), "test-undefined"),
-            "plugin 'org.nacre.test.undefined' cannot be loaded: it uses symbol 'nacre_test_symbol_v2' that none of its "
-            "libraries define. It was probably built against a newer version of one of them.");
+  EXPECT_EQ(
+      load(*registry(shop.path()), "test-undefined"),
+      "plugin 'org.nacre.test.undefined' cannot be loaded: it uses symbol 'nacre_test_symbol_v2' that none of its "
+      "libraries define. It was probably built against a newer version of one of them.");
 }
 
 TEST(Failed, TheEntryIsNotThere) {
   Workshop shop;
   shop.put("x.so", with(fixture("good"), "nacre_plugin_entry_v0", "nacre_plugin_entry_vX"));
   EXPECT_EQ(load(*registry(shop.path()), "test-good"),
-            "'" + shop.path("x.so") +
+            std::string("'") + shop.path("x.so") +
                 "' has a plugin note for 'org.nacre.test.good' but no entry point 'nacre_plugin_entry_v0'; the file is "
                 "damaged or was stripped of its dynamic symbols.");
 }
@@ -308,14 +315,16 @@ TEST(Failed, TheEntryIsNotThere) {
 TEST(Failed, TheEntryContradictsTheNote) {
   Workshop shop;
   shop.put("x.so", with(fixture("good"), "\"version\":\"1.2\"", "\"version\":\"9.9\""));
-  EXPECT_EQ(load(*registry(shop.path()), "test-good"),
-            "'" + shop.path("x.so") +
-                "' is damaged: its plugin note says version '9.9', its entry point '1.2'. Get it from its vendor again.");
+  EXPECT_EQ(
+      load(*registry(shop.path()), "test-good"),
+      std::string("'") + shop.path("x.so") +
+          "' is damaged: its plugin note says version '9.9', its entry point '1.2'. Get it from its vendor again.");
   shop.put("x.so", with(fixture("good"), "\"name\":\"test-good\"", "\"name\":\"test-gold\""));
-  EXPECT_EQ(load(*registry(shop.path()), "test-gold"),
-            "'" + shop.path("x.so") +
-                "' is damaged: its plugin note promises device 'test-gold', its entry point does not have it. Get it from "
-                "its vendor again.");
+  EXPECT_EQ(
+      load(*registry(shop.path()), "test-gold"),
+      std::string("'") + shop.path("x.so") +
+          "' is damaged: its plugin note promises device 'test-gold', its entry point does not have it. Get it from "
+          "its vendor again.");
 }
 
 TEST(Failed, TheInitRefuses) {

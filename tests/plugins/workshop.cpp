@@ -15,8 +15,12 @@
 namespace nacre::test {
 namespace {
 
-void set(nacre_error* slot, const char* text) noexcept { ErrorSlot::set(slot, text); }
-const char* text(const nacre_error* slot) noexcept { return slot->text; }
+void set(nacre_error* slot, const char* text) noexcept {
+  ErrorSlot::set(slot, text);
+}
+const char* text(const nacre_error* slot) noexcept {
+  return slot->text;
+}
 const nacre_error_v1 kError{sizeof(nacre_error_v1), 0, set, text};
 
 // A table with nothing behind it: enough for plugins that only ask whether it is there.
@@ -52,7 +56,9 @@ void Workshop::put(const std::string& name, const std::string& bytes) {
   std::filesystem::rename(temporary, path(name));
 }
 
-void Workshop::put_fixture(const std::string& name, const std::string& as) { put(as, fixture(name)); }
+void Workshop::put_fixture(const std::string& name, const std::string& as) {
+  put(as, fixture(name));
+}
 
 std::string fixture(const std::string& name) {
   std::ifstream in(FIXTURE_DIRECTORY "/fixture-" + name + ".so", std::ios::binary);
@@ -96,11 +102,15 @@ std::string load(Registry& registry, const std::string& driver, uint32_t kind) {
 }
 
 OtherUser::OtherUser() : before_(geteuid()) {
-  if (before_ == 0) EXPECT_EQ(seteuid(65534), 0);
+  if (before_ == 0) {
+    EXPECT_EQ(seteuid(65534), 0);
+  }
 }
 
 OtherUser::~OtherUser() {
-  if (before_ == 0) EXPECT_EQ(seteuid(0), 0);
+  if (before_ == 0) {
+    EXPECT_EQ(seteuid(0), 0);
+  }
 }
 
 }  // namespace nacre::test

@@ -78,7 +78,18 @@ class Guest(vmm.Vmm):
 
     def __init__(self, bench, argv):
         self.bench = bench
-        super().__init__(argv)
+        # The VMM's own words apart: its warnings would break the console's lines
+        self._log_path = bench.scratch / "nacre.log"
+        super().__init__(argv, log=self._log_path)
+
+    @property
+    def log(self):
+        """What the VMM said on standard error."""
+        return self._log_path.read_text(errors="replace")
+
+    def _failure(self, sentence, kind=vmm.VmmFailure):
+        shown = "\n".join(f"  | {line}" for line in self.log.strip().splitlines()[-10:]) or "  | (nothing)"
+        return kind(f"{super()._failure(sentence, kind)}\n  the VMM said:\n{shown}")
 
     def connect(self, negotiate=True):
         """Returns a new QMP connection. Raises QmpFailure where the VMM ends before it has its socket."""

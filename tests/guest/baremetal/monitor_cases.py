@@ -6,7 +6,7 @@ import socket
 import time
 
 import qmp_client
-from guest_vm import check, run_refused
+from guest_vm import Guest, check, run_refused
 
 QUERIES = ("query-status query-version query-commands query-kvm query-machines query-target query-qmp-schema "
            "query-plugins query-cpus query-hotpluggable-cpus query-iothreads query-block qom-list-types").split()
@@ -68,8 +68,8 @@ def ids_and_line_ends(bench):
 
 def _raw(bench):
     raw = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    raw.connect(os.fspath(bench.qmp_path))  # waits while the queue of connections is full
     raw.settimeout(bench.seconds(10))
-    raw.connect(os.fspath(bench.qmp_path))
     return raw
 
 
@@ -208,8 +208,9 @@ def tcp_socket(bench):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with bench.start("test=spin every=20000", more=["-qmp", f"tcp:127.0.0.1:{port},server,nowait"]) as guest, \
-            qmp_client.Qmp(("127.0.0.1", port)) as qmp:
+    argv = bench.arguments("test=spin every=20000")
+    argv[argv.index("-qmp") + 1] = f"tcp:127.0.0.1:{port},server,nowait"
+    with Guest(bench, argv) as guest, qmp_client.Qmp(("127.0.0.1", port), timeout=bench.seconds(10)) as qmp:
         _still_good(guest, qmp)
         guest.terminate()
 

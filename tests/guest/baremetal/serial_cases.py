@@ -18,7 +18,9 @@ def echo(bench):
         guest.type("".join(line + "\n" for line in lines) + "quit\n")
         guest.results(40)
         echoed = re.findall(r"^ECHO (\d{4}.*)$", guest.console, re.MULTILINE)
-        check(echoed == lines, f"{len(echoed)} of {len(lines)} lines came back as they were")
+        first = next((pair for pair in zip(lines, echoed) if pair[0] != pair[1]), ("", ""))
+        check(echoed == lines, f"{len(lines)} lines went in, {len(echoed)} came back; the first difference is "
+                               f"{first[0]!r} and {first[1]!r}")
 
 
 def _resident_kib(guest):

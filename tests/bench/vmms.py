@@ -1,0 +1,70 @@
+"""The programs that are compared, and the command line on which each runs the same guest."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "linux"))
+
+APPEND = "console=ttyS0 reboot=t panic=-1 quiet"
+
+
+class Guest:
+    """What is started: files, memory, and what is to be left out."""
+
+    def __init__(self, kernel, disk=None, initrd=None, append="", memory=256, cpus=1, paused=False):
+        self.kernel, self.disk, self.initrd, self.append = kernel, disk, initrd, append
+        self.memory, self.cpus, self.paused = memory, cpus, paused
+
+
+class Nacre:
+    name = "Nacre"
+
+    def __init__(self, binary, plugins):
+        self.binary, self.plugins = str(binary), str(plugins)
+
+    def command(self, guest, qmp):
+        words = [self.binary, "-machine", "microvm", "-smp", str(guest.cpus), "-m", f"{guest.memory}M",
+                 "-kernel", str(guest.kernel), "-append", f"{APPEND} {guest.append}",
+                 "-qmp", f"unix:{qmp},server,nowait", "-serial", "stdio", "-plugin-dir", self.plugins]
+        if guest.initrd:
+            words += ["-initrd", str(guest.initrd)]
+        if guest.disk:
+            words += ["-drive", f"id=rootfs,file={guest.disk},direct=off",
+                      "-device", "virtio-blk-device,drive=rootfs,id=rootfs"]
+        return words + (["-S"] if guest.paused else [])
+
+    def bare(self, qmp):
+        """No machine and no plugin."""
+        return [self.binary, "-machine", "none", "-qmp", f"unix:{qmp},server,nowait", "-plugin-dir", self.plugins]
+
+
+class Qemu:
+    """Debian's QEMU with its microvm, its defaults for a disk, and writeback caching by threads."""
+
+    def __init__(self, options="", binary="qemu-system-x86_64"):
+        self.options, self.binary = options, str(binary)
+        self.name = "QEMU microvm" + (" tuned" if options else "")
+
+    def command(self, guest, qmp):
+        words = [self.binary, "-M", f"microvm{self.options}", "-enable-kvm",
+                 # Its own state is not to be set on a software KVM, which makes QEMU abort
+                 "-cpu", "host,-arch-capabilities",
+                 "-smp", str(guest.cpus), "-m", str(guest.memory), "-nodefaults", "-no-user-config",
+                 "-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", str(guest.kernel),
+                 "-append", f"{APPEND} {guest.append}", "-qmp", f"unix:{qmp},server,nowait"]
+        if guest.initrd:
+            words += ["-initrd", str(guest.initrd)]
+        if guest.disk:
+            words += ["-drive", f"id=rootfs,file={guest.disk},if=none,format=raw,cache=writeback,aio=threads",
+                      "-device", "virtio-blk-device,drive=rootfs"]
+        return words + (["-S"] if guest.paused else [])
+
+
+# Without the clock that is not there, whose driver waits 1.2 s for it
+TUNED = ",rtc=off,pit=off,pic=off"
+
+
+def by_name(name, binary, plugins):
+    """Returns the program of that name, as `inside` gets it on its command line."""
+    return {"nacre": lambda: Nacre(binary, plugins), "qemu": lambda: Qemu("", binary),
+            "qemu-tuned": lambda: Qemu(TUNED, binary)}[name]()
