@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/base/suggest.hpp"
+#include "qmp/text.hpp"
 
 namespace nacre::qmp {
 namespace json = boost::json;
@@ -52,22 +52,23 @@ Status check(std::string_view command, const std::string& path, std::span<const 
     if (found == declared.end()) {
       if (takes_more) continue;
       std::vector<std::string> known = names(declared);
-      return fail("'{}' has no argument '{}{}'; it takes: {}.{}", command, path, key, joined(known),
-                  did_you_mean(key, known));
+      return fail("'{}' has no argument '{}{}'; it takes: {}.{}", command, path, clipped(key), joined(known),
+                  suggestion(key, known));
     }
     const json::value& value = member.value();
     if (!fits(found->type, value))
       return fail("the argument '{}{}' of '{}' must be {}, not {}.", path, key, command, in_words(found->type),
-                  json::serialize(value).substr(0, 80));
+                  clipped(json::serialize(value)));
     if (!found->values.empty()) {
       std::vector<std::string> allowed(found->values.begin(), found->values.end());
       std::string_view text = value.get_string();
       if (std::find(allowed.begin(), allowed.end(), text) == allowed.end())
-        return fail("the argument '{}{}' of '{}' is '{}'; it may be: {}.{}", path, key, command, text, joined(allowed),
-                    did_you_mean(text, allowed));
+        return fail("the argument '{}{}' of '{}' is '{}'; it may be: {}.{}", path, key, command, clipped(text),
+                    joined(allowed), suggestion(text, allowed));
     }
     if (!found->members.empty())
-      if (Status inner = check(command, path + std::string(key) + ".", found->members, false, value.get_object()); !inner)
+      if (Status inner = check(command, path + std::string(key) + ".", found->members, false, value.get_object());
+          !inner)
         return inner;
   }
   return {};

@@ -1,9 +1,10 @@
 #include "qmp/dispatcher.hpp"
 
 #include <algorithm>
+#include <exception>
 
-#include "core/base/suggest.hpp"
 #include "qmp/schema.hpp"
+#include "qmp/text.hpp"
 
 namespace nacre::qmp {
 namespace json = boost::json;
@@ -26,7 +27,7 @@ const char* class_name(ErrorClass kind) {
 }
 
 json::object error_object(const Error& error) {
-  return {{"error", json::object{{"class", class_name(error.kind)}, {"desc", error.message}}}};
+  return {{"error", json::object{{"class", class_name(error.kind)}, {"desc", made_utf8(error.message)}}}};
 }
 
 constexpr Argument kCapabilities[] = {
@@ -39,8 +40,9 @@ Dispatcher::Dispatcher(std::string package) : package_(std::move(package)) {
   using Value = Result<json::value>;
   add({"qmp_capabilities", "begins a session; not demanded", "nothing", kCapabilities,
        [](const json::object&, Context&) -> Value { return json::object(); }});
-  add({"query-version", "the version of this program", "object", {},
-       [this](const json::object&, Context&) -> Value { return version(); }});
+  add({"query-version", "the version of this program", "object", {}, [this](const json::object&, Context&) -> Value {
+         return version();
+       }});
   add({"query-commands", "the names of all commands", "list", {}, [this](const json::object&, Context&) -> Value {
          json::array list;
          for (const Command& command : commands_) list.push_back(json::object{{"name", command.name}});
@@ -51,11 +53,16 @@ Dispatcher::Dispatcher(std::string package) : package_(std::move(package)) {
          for (const Event& event : events_) list.push_back(json::object{{"name", event.name}});
          return list;
        }});
-  add({"query-qmp-schema", "all commands and events with their arguments", "list", {},
+  add({"query-qmp-schema",
+       "all commands and events with their arguments",
+       "list",
+       {},
        [this](const json::object&, Context&) -> Value { return schema(commands_, events_); }});
 }
 
-void Dispatcher::add(Command command) { commands_.push_back(std::move(command)); }
+void Dispatcher::add(Command command) {
+  commands_.push_back(std::move(command));
+}
 
 Status Dispatcher::add_plugin_command(const std::string& name, const std::string& help, Handler handler) {
   for (const Command& command : commands_)
@@ -88,6 +95,7 @@ std::string Dispatcher::answer(const std::string& request, Context& context) {
   json::parse_options options;
   options.max_depth = 64;
   json::value parsed = json::parse(request, failed, {}, options);
+  if (failed && !is_utf8(request)) return refusal("the request is not valid UTF-8.");
   if (failed || !parsed.is_object()) return refusal("the request is not valid JSON: " + failed.message() + ".");
   const json::object& object = parsed.get_object();
   Result<json::value> outcome = carry_out(object, context);
@@ -99,8 +107,9 @@ std::string Dispatcher::answer(const std::string& request, Context& context) {
 Result<json::value> Dispatcher::carry_out(const json::object& request, Context& context) {
   for (const auto& member : request) {
     std::string_view key(member.key());
+    if (key == "exec-oob") return fail("'exec-oob' is not supported; send the command with 'execute'.");
     if (key != "execute" && key != "arguments" && key != "id")
-      return fail("a request has no member '{}'; it has: execute, arguments, id.", key);
+      return fail("a request has no member '{}'; it has: execute, arguments, id.", clipped(key));
   }
   const json::value* name = request.if_contains("execute");
   if (!name || !name->is_string()) return fail("a request names its command in 'execute', as a string.");
@@ -109,7 +118,7 @@ Result<json::value> Dispatcher::carry_out(const json::object& request, Context& 
   if (command == commands_.end()) {
     std::vector<std::string> names;
     for (const Command& known : commands_) names.emplace_back(known.name);
-    return Error{fmt::format("The command {} has not been found.{}", wanted, did_you_mean(wanted, names)),
+    return Error{fmt::format("The command {} has not been found.{}", clipped(wanted), suggestion(wanted, names)),
                  ErrorClass::CommandNotFound};
   }
   static const json::object kNone;
@@ -119,7 +128,11 @@ Result<json::value> Dispatcher::carry_out(const json::object& request, Context& 
   if (Status fitting = check_arguments(*command, given); !fitting) return fitting.error();
   // A copy: the command may remove itself, with the plugin that it belongs to.
   Handler handler = command->handler;
-  return handler(given, context);
+  try {
+    return handler(given, context);
+  } catch (const std::exception& exception) {
+    return fail("'{}' failed: {}.", wanted, exception.what());
+  }
 }
 
 }  // namespace nacre::qmp

@@ -3,7 +3,9 @@
 namespace nacre::qmp {
 namespace {
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
 
 }  // namespace
 
@@ -38,7 +40,13 @@ std::optional<Framer::Frame> Framer::next() {
   }
   for (; scanned_ < buffer_.size(); ++scanned_) {
     char c = buffer_[scanned_];
+    if (scanned_ >= kMaxMessage) return broken("the request is longer than 1 MiB.", true);
     if (in_string_) {
+      // JSON has no raw control characters in strings (RFC 8259 §7): a forgotten quotation mark ends with its line.
+      if (static_cast<unsigned char>(c) < 0x20) {
+        buffer_.erase(0, scanned_);
+        return broken("a string of the request has a line end or another raw control character in it.", false);
+      }
       if (escaped_)
         escaped_ = false;
       else if (c == '\\')
@@ -58,7 +66,6 @@ std::optional<Framer::Frame> Framer::next() {
       return frame;
     }
   }
-  if (buffer_.size() > kMaxMessage) return broken("the request is longer than 1 MiB.", true);
   return std::nullopt;
 }
 

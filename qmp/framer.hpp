@@ -14,9 +14,9 @@ class Framer {
   static constexpr int kMaxDepth = 64;            // nested objects and arrays
 
   struct Frame {
-    std::string text;         // one object, or what is wrong in `error`
+    std::string text;             // one object, or what is wrong in `error`
     const char* error = nullptr;  // a sentence; the bytes up to the next line end were thrown away
-    bool fatal = false;       // the connection is of no more use
+    bool fatal = false;           // the connection is of no more use
   };
 
   // Takes more bytes. After a fatal frame it takes none.

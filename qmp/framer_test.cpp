@@ -36,6 +36,15 @@ TEST(Framer, SkipsALineOfGarbage) {
   EXPECT_EQ(texts[1], "{\"a\":1}");
 }
 
+TEST(Framer, AForgottenQuotationMarkCostsItsLineOnly) {
+  Framer framer;
+  framer.feed("{\"execute: \"stop\"}\r\n{\"a\":1}");
+  auto texts = all(framer);
+  ASSERT_EQ(texts.size(), 2u);
+  EXPECT_EQ(texts[0][0], '!');
+  EXPECT_EQ(texts[1], "{\"a\":1}");
+}
+
 TEST(Framer, GivesUpOnDeepNesting) {
   Framer framer;
   framer.feed("{\"a\":" + std::string(10'000'000, '['));

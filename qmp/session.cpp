@@ -1,10 +1,25 @@
 #include "qmp/session.hpp"
 
+#include <algorithm>
+
 #include "core/base/log.hpp"
 
 namespace nacre::qmp {
 
-Session::Session(Dispatcher& dispatcher) : dispatcher_(dispatcher) { put(dispatcher_.greeting()); }
+namespace {
+
+// A request as one line of the log: a client must not be able to write lines of its own there.
+std::string on_one_line(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
+  return text;
+}
+
+}  // namespace
+
+Session::Session(Dispatcher& dispatcher) : dispatcher_(dispatcher) {
+  put(dispatcher_.greeting());
+}
 
 void Session::put(const std::string& text) {
   output_ += text;
@@ -13,7 +28,8 @@ void Session::put(const std::string& text) {
 }
 
 void Session::feed(std::string_view bytes, std::vector<Fd> fds) {
-  for (Fd& fd : fds) fds_.push_back(std::move(fd));
+  // Newer ones close older ones: a client that never ends its request cannot use up the process's descriptors.
+  if (!fds.empty()) fds_ = std::move(fds);
   framer_.feed(bytes);
   while (!closed_) {
     std::optional<Framer::Frame> frame = framer_.next();
@@ -23,7 +39,7 @@ void Session::feed(std::string_view bytes, std::vector<Fd> fds) {
       closed_ = closed_ || frame->fatal;
       continue;
     }
-    log::info("qmp", "QMP: --> {}", frame->text);
+    if (log::enabled(log::Level::Info)) log::info("qmp", "QMP: --> {}", on_one_line(frame->text));
     std::string answer = dispatcher_.answer(frame->text, *this);
     log::info("qmp", "QMP: <-- {}", answer);
     put(answer);

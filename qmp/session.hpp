@@ -15,7 +15,7 @@ namespace nacre::qmp {
 class Session : private Context {
  public:
   // Events to a client that does not read are dropped beyond the first limit; beyond the second it is given up.
-  static constexpr size_t kSlow = 1 << 20;      // bytes waiting to be sent
+  static constexpr size_t kSlow = 1 << 20;  // bytes waiting to be sent
   static constexpr size_t kHopeless = 4 << 20;
 
   // The greeting waits in output() at once.

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <random>
+
 #include "qmp/event_text.hpp"
 
 namespace nacre::qmp {
@@ -20,17 +22,19 @@ constexpr Event kEvents[] = {{"PAINTED", "something was painted", kPaint}};
 class SessionTest : public testing::Test {
  protected:
   SessionTest() : dispatcher_("Nacre-test") {
-    dispatcher_.add({"paint", "paints", "object", kPaint, [](const json::object& arguments, Context&) -> Result<json::value> {
-                       return json::object{{"painted", arguments.at("id")}};
-                     }});
+    dispatcher_.add(
+        {"paint", "paints", "object", kPaint, [](const json::object& arguments, Context&) -> Result<json::value> {
+           return json::object{{"painted", arguments.at("id")}};
+         }});
     dispatcher_.add({"fail", "fails", "nothing", {}, [](const json::object&, Context&) -> Result<json::value> {
                        return Error{"no such device", ErrorClass::DeviceNotFound};
                      }});
-    dispatcher_.add({"fd", "takes a descriptor", "int", {}, [](const json::object&, Context& context) -> Result<json::value> {
-                       int fd = context.take_fd();
-                       if (fd >= 0) ::close(fd);
-                       return json::value(fd >= 0);
-                     }});
+    dispatcher_.add(
+        {"fd", "takes a descriptor", "int", {}, [](const json::object&, Context& context) -> Result<json::value> {
+           int fd = context.take_fd();
+           if (fd >= 0) ::close(fd);
+           return json::value(fd >= 0);
+         }});
     dispatcher_.set_events(kEvents);
   }
   // Sends a request and returns the parsed answer.
@@ -41,12 +45,8 @@ class SessionTest : public testing::Test {
     EXPECT_TRUE(text.ends_with("\r\n")) << text;
     return json::parse(text.substr(0, text.size() - 2)).as_object();
   }
-  std::string words(const std::string& request) {
-    return std::string(ask(request).at("error").at("desc").as_string());
-  }
-  std::string kind(const std::string& request) {
-    return std::string(ask(request).at("error").at("class").as_string());
-  }
+  std::string words(const std::string& request) { return std::string(ask(request).at("error").at("desc").as_string()); }
+  std::string kind(const std::string& request) { return std::string(ask(request).at("error").at("class").as_string()); }
 
   Dispatcher dispatcher_;
   Session session_{dispatcher_};
@@ -87,7 +87,8 @@ TEST_F(SessionTest, SaysWhatIsWrong) {
   EXPECT_EQ(words(R"({"execute":"paint","arguments":{"id":"a","file":{"aio":"x"}}})"),
             "'paint' needs the argument 'file.filename' (a string).");
   EXPECT_EQ(words(R"({"execute":"paint","arguments":[]})"), "'arguments' of 'paint' must be an object.");
-  EXPECT_EQ(words(R"({"execute":"paint","extra":1})"), "a request has no member 'extra'; it has: execute, arguments, id.");
+  EXPECT_EQ(words(R"({"execute":"paint","extra":1})"),
+            "a request has no member 'extra'; it has: execute, arguments, id.");
   EXPECT_EQ(words(R"({"run":"paint"})"), "a request has no member 'run'; it has: execute, arguments, id.");
   EXPECT_EQ(words(R"({})"), "a request names its command in 'execute', as a string.");
   EXPECT_EQ(kind("{\"execute\":\"paint\",}"), "GenericError");
@@ -101,8 +102,7 @@ TEST_F(SessionTest, ListsCommandsAndDescribesThem) {
   json::array schema = ask(R"({"execute":"query-qmp-schema"})").at("return").as_array();
   for (auto& command : commands) {
     bool found = false;
-    for (auto& entry : schema)
-      found |= entry.at("meta-type") == "command" && entry.at("name") == command.at("name");
+    for (auto& entry : schema) found |= entry.at("meta-type") == "command" && entry.at("name") == command.at("name");
     EXPECT_TRUE(found) << command;
   }
   // Every type that is named is described.
@@ -125,9 +125,9 @@ TEST_F(SessionTest, ListsCommandsAndDescribesThem) {
 }
 
 TEST_F(SessionTest, TakesPluginCommandsAndForgetsThem) {
-  ASSERT_TRUE(dispatcher_.add_plugin_command("x-foo-count", "counts", [](const json::object& a, Context&) -> Result<json::value> {
-    return json::value(a.size());
-  }));
+  ASSERT_TRUE(dispatcher_.add_plugin_command(
+      "x-foo-count", "counts",
+      [](const json::object& a, Context&) -> Result<json::value> { return json::value(a.size()); }));
   EXPECT_FALSE(dispatcher_.add_plugin_command("x-foo-count", "again", {}));
   EXPECT_EQ(ask(R"({"execute":"x-foo-count","arguments":{"a":1,"b":2}})").at("return"), 2);
   dispatcher_.remove_plugin_command("x-foo-count");
@@ -154,6 +154,73 @@ TEST_F(SessionTest, DropsEventsOfAClientThatDoesNotReadAndGivesItUpInTheEnd) {
 TEST_F(SessionTest, EndsAConnectionWithNoHope) {
   session_.feed("{\"execute\":" + std::string(100, '['));
   EXPECT_TRUE(session_.closed());
+}
+
+TEST_F(SessionTest, AnswersALongUnknownNameInFewWords) {
+  const std::string longest(900'000, 'q');
+  EXPECT_LT(words("{\"execute\":\"" + longest + "\"}").size(), 300u);
+  EXPECT_LT(words(R"({"execute":"paint","arguments":{"id":"a",")" + longest + "\":1}}").size(), 300u);
+  EXPECT_LT(words(R"({"execute":"paint","arguments":{"id":"a","colour":")" + longest + "\"}}").size(), 300u);
+}
+
+TEST_F(SessionTest, NeverCutsACharacter) {
+  std::string umlauts;
+  for (int i = 0; i < 60; ++i) umlauts += "\xc3\xa4";
+  // Parsed by ask(): half a character would not be.
+  EXPECT_FALSE(words(R"({"execute":"paint","arguments":{"id":"a","coats":")" + umlauts + "\"}}").empty());
+  EXPECT_FALSE(words(R"({"execute":"paint","arguments":{"id":"a","coats":"x)" + umlauts + "\"}}").empty());
+}
+
+TEST_F(SessionTest, SaysThatTheTextIsNotUtf8) {
+  EXPECT_EQ(words("{\"execute\":\"\xff\"}"), "the request is not valid UTF-8.");
+  EXPECT_EQ(words("{\"execute\":\"\xed\xa0\x80\"}"), "the request is not valid UTF-8.");  // a surrogate
+}
+
+TEST_F(SessionTest, TurnsWhatAHandlerThrowsIntoAnError) {
+  dispatcher_.add(
+      {"careless",
+       "reads what is not there",
+       "any",
+       {},
+       [](const json::object& arguments, Context&) -> Result<json::value> { return arguments.at("missing"); }});
+  EXPECT_EQ(kind(R"({"execute":"careless"})"), "GenericError");
+}
+
+TEST_F(SessionTest, HoldsOnlyTheNewestDescriptors) {
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe(pipe_ends), 0);
+  session_.feed("{");
+  std::vector<Fd> older, newer;
+  older.emplace_back(pipe_ends[1]);
+  newer.emplace_back(::dup(0));
+  session_.feed(" ", std::move(older));
+  session_.feed(" ", std::move(newer));
+  char byte;
+  EXPECT_EQ(::read(pipe_ends[0], &byte, 1), 0);  // the only writing end is closed
+  ::close(pipe_ends[0]);
+  session_.feed("\"execute\":\"fd\"}");
+  EXPECT_NE(session_.output().find("{\"return\":true}"), std::string::npos);
+}
+
+TEST_F(SessionTest, SurvivesRandomRequests) {
+  std::mt19937 random(11);
+  const std::string seed =
+      R"({"execute":"paint","arguments":{"id":"wall","coats":2,"file":{"filename":"f"}},"id":[1,"x"]})";
+  for (int i = 0; i < 20000; ++i) {
+    std::string request = seed;
+    for (unsigned n = random() % 4; n-- > 0;) request[random() % request.size()] = static_cast<char>(random() % 256);
+    Session session(dispatcher_);
+    session.feed(request + "\n");
+    std::string_view rest = session.output();
+    while (!rest.empty()) {
+      size_t end = rest.find("\r\n");
+      ASSERT_NE(end, std::string_view::npos);
+      json::error_code failed;
+      json::parse(rest.substr(0, end), failed);
+      ASSERT_FALSE(failed) << rest.substr(0, end);
+      rest.remove_prefix(end + 2);
+    }
+  }
 }
 
 }  // namespace

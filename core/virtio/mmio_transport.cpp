@@ -5,8 +5,6 @@
 #include <bit>
 #include <cstring>
 
-#include "core/base/log.hpp"
-
 namespace nacre::virtio {
 namespace {
 
@@ -253,10 +251,7 @@ void MmioTransport::write_status(uint32_t value) {
   if (added & kFailed) added &= ~kDriverOk;
   __atomic_fetch_or(at(kStatus), added, __ATOMIC_SEQ_CST);
   if (!(added & kDriverOk) || status & (kFailed | kNeedsReset)) return;
-  if (Status activated = activate(); !activated) {
-    log::warn("virtio", "{}; it stops until its driver resets it.", activated.error().message);
-    needs_reset();
-  }
+  if (!activate()) needs_reset();
 }
 
 void MmioTransport::reset_locked() {
@@ -286,11 +281,9 @@ void MmioTransport::show_selected_queue() {
 }
 
 Status MmioTransport::check(const Queue& queue, size_t index) const {
-  const std::string& name = device_->name();
   uint16_t max = device_->queue_sizes()[index];
   if (!std::has_single_bit(queue.num) || queue.num > max)
-    return fail("{}: the driver gave queue {} {} entries; a power of two up to {} is allowed", name, index, queue.num,
-                max);
+    return fail("the driver gave queue {} {} entries; a power of two up to {} is allowed", index, queue.num, max);
   // §2.7: the parts' alignments and lengths, event index included.
   struct Part {
     const char* what;
@@ -302,18 +295,17 @@ Status MmioTransport::check(const Queue& queue, size_t index) const {
                {"used ring", queue.used, 4, 6 + 8ull * queue.num}};
   for (const Part& part : parts) {
     if (part.gpa % part.alignment)
-      return fail("{}: the {} of queue {} at {:#x} is not aligned to {}", name, part.what, index, part.gpa,
-                  part.alignment);
+      return fail("the {} of queue {} at {:#x} is not aligned to {}", part.what, index, part.gpa, part.alignment);
     bool in_ram = false;
     for (const MemoryRegion& region : memory_.regions())
       in_ram |= part.gpa >= region.gpa && part.gpa - region.gpa < region.length &&
                 part.length <= region.length - (part.gpa - region.gpa);
-    if (!in_ram) return fail("{}: the {} of queue {} at {:#x} is not in RAM", name, part.what, index, part.gpa);
+    if (!in_ram) return fail("the {} of queue {} at {:#x} is not in RAM", part.what, index, part.gpa);
   }
   return {};
 }
 
-Status MmioTransport::activate() {
+bool MmioTransport::activate() {
   std::vector<nacre_virtqueue> queues(queues_.size());
   for (size_t i = 0; i < queues_.size(); ++i) {
     const Queue& queue = queues_[i];
@@ -321,7 +313,10 @@ Status MmioTransport::activate() {
     queues[i].index = static_cast<uint16_t>(i);
     queues[i].kick_fd = queues[i].call_fd = -1;
     if (!queue.ready) continue;
-    if (Status valid = check(queue, i); !valid) return valid;
+    if (Status valid = check(queue, i); !valid) {
+      device_->driver_failed(valid.error().message);
+      return false;
+    }
     queues[i].num = static_cast<uint16_t>(queue.num);
     queues[i].desc = queue.desc;
     queues[i].avail = queue.avail;
@@ -338,9 +333,8 @@ Status MmioTransport::activate() {
   activation.queue_size = sizeof(nacre_virtqueue);
   activation.features = driver_features_;
   activation.queues = queues.data();
-  Status activated = device_->activate(activation);
-  active_ = bool(activated);
-  return activated;
+  active_ = device_->activate(activation);
+  return active_;
 }
 
 void MmioTransport::set_config(uint32_t offset, const void* data, uint32_t length, bool notify) {

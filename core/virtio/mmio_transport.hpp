@@ -63,7 +63,7 @@ class MmioTransport : public Transport {
   void write_status(uint32_t value);
   void reset_locked();
   void show_selected_queue();
-  Status activate();
+  bool activate();
   Status check(const Queue& queue, size_t index) const;
   void config_interrupt();
 

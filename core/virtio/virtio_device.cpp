@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <ctime>
 
 #include "core/base/log.hpp"
 #include "core/base/error_slot.hpp"
@@ -40,12 +41,12 @@ void VirtioDevice::on_loop(const char* function, const std::function<void()>& ca
   loop_.call([&] { enter_ ? enter_(function, call) : call(); });
 }
 
-Status VirtioDevice::activate(const nacre_virtio_activation& activation) {
+bool VirtioDevice::activate(const nacre_virtio_activation& activation) {
   ErrorSlot slot;
   nacre_status code = NACRE_OK;
   on_loop("activate", [&] { code = ops_.activate(self_, &activation, slot.handle()); });
-  if (code == NACRE_OK) return {};
-  return fail("{}: {}", name_, slot.text("it cannot be activated and gave no reason"));
+  if (code != NACRE_OK) complain(slot.text("it cannot be activated and gave no reason"));
+  return code == NACRE_OK;
 }
 
 void VirtioDevice::reset() {
@@ -69,8 +70,17 @@ void VirtioDevice::set_config(uint32_t offset, const void* data, uint32_t length
     std::memcpy(config_.data() + offset, data, length);
 }
 
+void VirtioDevice::complain(const std::string& what) {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  if (last_complaint_.exchange(now.tv_sec) == now.tv_sec) return;
+  log::warn("virtio", "{}: {}; it stops until its driver resets it.", name_, what);
+}
+
+void VirtioDevice::driver_failed(const std::string& what) { complain(what); }
+
 void VirtioDevice::needs_reset(const char* reason) {
-  log::warn("virtio", "{}: {}; it stops until its driver resets it.", name_, reason ? reason : "it cannot go on");
+  complain(reason ? reason : "it cannot go on");
   if (transport_) transport_->needs_reset();
 }
 

@@ -3,6 +3,7 @@
 
 #include <nacre/abi/virtio.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -41,8 +42,9 @@ class VirtioDevice {
   const std::vector<uint8_t>& config() const { return config_; }
   EventLoop& loop() { return loop_; }
 
-  // [any] The plugin's functions, called on its loop; the caller waits.
-  Status activate(const nacre_virtio_activation& activation);
+  // [any] The plugin's functions, called on its loop; the caller waits. A failing activation is logged, at most once a
+  // second, and false.
+  bool activate(const nacre_virtio_activation& activation);
   void reset();
   void config_written(uint32_t offset, const uint8_t* data, uint32_t length);
 
@@ -53,9 +55,12 @@ class VirtioDevice {
   // [any] From the plugin.
   void set_config(uint32_t offset, const void* data, uint32_t length, bool notify);
   void needs_reset(const char* reason);
+  // [any] The transport found the driver's set-up wrong: logged, at most once a second.
+  void driver_failed(const std::string& what);
 
  private:
   VirtioDevice(EventLoop& loop) : loop_(loop) {}
+  void complain(const std::string& what);
   void on_loop(const char* function, const std::function<void()>& call);
 
   EventLoop& loop_;
@@ -68,6 +73,7 @@ class VirtioDevice {
   nacre_virtio_ops ops_{};
   void* self_ = nullptr;
   Transport* transport_ = nullptr;
+  std::atomic<int64_t> last_complaint_{0};  // seconds; a guest that breaks its rings on purpose must not fill the log
 };
 
 }  // namespace nacre::virtio

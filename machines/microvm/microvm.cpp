@@ -8,6 +8,7 @@
 #include "machines/common/mp_table.hpp"
 #include "machines/common/reset_vector.hpp"
 #include "machines/common/x86_boot.hpp"
+#include "machines/microvm/keyboard_port.hpp"
 #include "machines/microvm/slots.hpp"
 
 namespace nacre::microvm {
@@ -86,6 +87,7 @@ class Microvm : public sdk::Machine {
     Status made = ErrorSlot::wrap(slot, "the virtio-mmio slots cannot be made", [&](nacre_error* error) {
       return host.machine->virtio_mmio_window(instance(), kSlotsBase, kSlotStride, kSlots, error);
     });
+    if (made) made = keyboard_port_.claim(instance(), slot);
     if (made && config().serial_chardev)
       made = add_device("isa-serial", "machine-serial",
                         "chardev=" + std::string(config().serial_chardev) + ",iobase=" + machine::hex(kSerialPorts) +
@@ -171,6 +173,7 @@ class Microvm : public sdk::Machine {
   const bool acpi_;
   const machine::RamLayout ram_;
   Slots slots_;
+  KeyboardPort keyboard_port_;
   BootFile kernel_;
   BootFile initrd_;
   bool booted_ = false;
