@@ -7,7 +7,7 @@ ALWAYS = {"identity", "write_read", "flush", "get_id", "discard", "write_zeroes"
 
 def _run(bench, cpus, elf, machine):
     words = f"test=all cpus={cpus} serial={SERIAL} sectors={DISK_BYTES // SECTOR_BYTES}"
-    with bench.start(words, cpus=cpus, elf=elf, machine=machine, drive="direct=off,discard=unmap",
+    with bench.start(words, cpus=cpus, elf=elf, machine=machine, drive="direct=off,discard=unmap,detect-zeroes=unmap",
                      device=f"serial={SERIAL},num-queues=4") as guest:
         guest.until(r"^BOOT pvh " if elf == "baremetal.elf" else r"^BOOT linux64 ")
         results = guest.results(40)
