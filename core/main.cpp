@@ -1,12 +1,12 @@
 // The one place where all is put together: command line, plugins, machine, devices, monitor.
+#include <fcntl.h>
 #include <malloc.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
 
 #include <csignal>
 #include <cstdio>
 #include <optional>
 
+#include "core/backend/char_stdio.hpp"
 #include "core/base/log.hpp"
 #include "core/cli/assemble.hpp"
 #include "core/cli/daemon.hpp"
@@ -21,15 +21,22 @@ int refuse(const nacre::Error& error) {
   return 1;
 }
 
+// Descriptors 0 to 2 must be somebody's, or the first file that is opened becomes standard input.
+void fill_standard_streams() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0) (void)::open("/dev/null", O_RDWR);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   using namespace nacre;
+  fill_standard_streams();
   // A VMM's own heap is small and its threads many: one arena keeps it in few pages.
   ::mallopt(M_ARENA_MAX, 1);
   ::signal(SIGPIPE, SIG_IGN);
   log::set_level_from_environment();
-  crash::install_handlers();
+  crash::install_handlers(restore_terminal);
 
   Result<cli::Options> options = cli::parse({argv + 1, static_cast<size_t>(argc - 1)});
   if (!options) return refuse(options.error());

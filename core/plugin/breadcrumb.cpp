@@ -32,6 +32,7 @@ std::atomic<size_t> n_modules{0};
 constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
 struct sigaction earlier[sizeof kSignals / sizeof *kSignals];
 std::terminate_handler earlier_terminate = nullptr;
+void (*last_words)() = nullptr;
 std::atomic<bool> reported{false};
 
 constexpr size_t kStackSize = 64 << 10;
@@ -111,6 +112,7 @@ void on_signal(int number, siginfo_t*, void* context) {
       line << "address ", line.hex(pc);
     line << ").";
     line.write();
+    if (last_words) last_words();
   }
   // Back to the instruction, which faults again into the earlier handler, or into the default one and its core dump.
   for (size_t i = 0; i < sizeof kSignals / sizeof *kSignals; ++i)
@@ -135,13 +137,15 @@ void on_signal(int number, siginfo_t*, void* context) {
     line << ".";
     line.write();
   }
+  if (last_words) last_words();
   if (earlier_terminate) earlier_terminate();
   std::abort();
 }
 
 }  // namespace
 
-void install_handlers() {
+void install_handlers(void (*before_death)()) {
+  last_words = before_death;
   prepare_thread();
   earlier_terminate = std::set_terminate(on_terminate);
   struct sigaction action {};

@@ -19,8 +19,9 @@ extern constinit thread_local Place place;
 
 // Installs what runs when the process dies: a terminate handler, and handlers of SIGSEGV, SIGBUS, SIGILL and SIGFPE on
 // a stack of their own. Each writes one line to standard error and then lets the earlier handler, or the default one
-// with its core dump, have the signal. Call once, on the main thread.
-void install_handlers();
+// with its core dump, have the signal. `before_death`, which may be NULL, runs after the line, in the handler: it gives
+// back what outlives the process, such as the terminal's mode. Call once, on the main thread.
+void install_handlers(void (*before_death)() = nullptr);
 
 // Gives the calling thread a stack for those handlers, so that they can report a stack overflow too. Returns false when
 // there is no memory; the handlers then use the thread's own stack. The stack lives as long as the process.

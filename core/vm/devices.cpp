@@ -23,6 +23,16 @@ Error failure(const nacre_instance& instance, const char* function, nacre_status
   return fail("{}: {}", instance.name(), slot.text("it cannot be made, and its plugin gave no reason."));
 }
 
+// Takes `plugin=ID` out, which the host gives every device: the choice among several plugins that offer its driver.
+std::string take_plugin(Devices::Properties& properties) {
+  std::string chosen;
+  std::erase_if(properties, [&](auto& property) {
+    if (property.first == "plugin") chosen = property.second;
+    return property.first == "plugin";
+  });
+  return chosen;
+}
+
 }  // namespace
 
 Devices::~Devices() { clear(); }
@@ -41,9 +51,10 @@ nacre_instance* Devices::find(const std::string& id) {
 
 Result<nacre_instance*> Devices::add(const std::string& driver, const std::string& id, const Properties& properties) {
   if (!id.empty() && find(id)) return fail("Device id {} existed: each device needs an id of its own.", id);
-  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver);
+  Properties own = properties;
+  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, take_plugin(own));
   if (!loaded) return loaded.error();
-  Result<PropertyValues> values = PropertyValues::parse(*loaded->type, properties);
+  Result<PropertyValues> values = PropertyValues::parse(*loaded->type, own);
   if (!values) return values.error();
 
   auto instance = std::make_unique<nacre_instance>(
@@ -69,7 +80,8 @@ Result<nacre_instance*> Devices::add(const std::string& driver, const std::strin
 
 Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::string& id,
                                          const Properties& properties) {
-  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver);
+  Properties own = properties;
+  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, take_plugin(own));
   if (!loaded) return loaded.error();
   if (!(loaded->type->flags & NACRE_TYPE_HOTPLUGGABLE))
     return fail("driver '{}' cannot be added while the guest runs; name it on the command line with -device {}.", driver,

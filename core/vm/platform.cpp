@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 
 #include "core/base/log.hpp"
+#include "core/plugin/breadcrumb.hpp"
 
 namespace nacre {
 namespace {
@@ -43,7 +44,12 @@ Result<std::unique_ptr<Platform>> Platform::create(const PlatformOptions& option
   platform->vcpus_ = std::make_unique<kvm::VcpuGroup>(
       *platform,
       [guest = platform->memory_.get()](uint64_t gpa, void* to, uint64_t length) { return guest->read(gpa, to, length); },
-      [&loop] { loop.wake(); });
+      [&loop] {
+        // Every vCPU's thread comes here before it first runs: its stack for crash reports is made here.
+        thread_local const bool prepared = crash::prepare_thread();
+        (void)prepared;
+        loop.wake();
+      });
   return platform;
 }
 

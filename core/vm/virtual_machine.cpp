@@ -1,5 +1,7 @@
 #include "core/vm/virtual_machine.hpp"
 
+#include "core/plugin/breadcrumb.hpp"
+
 namespace nacre {
 
 VirtualMachine::~VirtualMachine() { tear_down(); }
@@ -33,6 +35,7 @@ Status VirtualMachine::reset() {
 Status VirtualMachine::add_iothread(const std::string& id) {
   Result<std::unique_ptr<IoThread>> thread = IoThread::start(id);
   if (!thread) return thread.error();
+  (*thread)->loop().post([] { (void)crash::prepare_thread(); });
   iothreads_.emplace(id, std::move(*thread));
   return {};
 }

@@ -71,7 +71,8 @@ def first_output(command, text, limit=10):
             chunk = os.read(process.stdout.fileno(), 4096)
             seen += chunk
             if not chunk or not seen.startswith(text[:len(seen)]):
-                raise Hung(f"the first output is not the guest's: {(seen or b'nothing')[:300].decode(errors='replace')}")
+                said = (seen or b"nothing")[:300].decode(errors="replace")
+                raise Hung(f"the first output is not the guest's: {said}")
             if len(seen) == len(chunk):
                 wall = time.monotonic() - when
         return wall

@@ -1,7 +1,7 @@
 """Other VMMs' figures on the same guest, as measured on Debian 12 with the method of `run`, to print beside ours.
 
-They come from single runs on one two-core x86-64 machine: sizes, not limits. Times to the first line are the best of two
-runs after a warm-up; memory is beyond guest RAM of a 128 MiB guest.
+They come from single runs on one two-core x86-64 machine: sizes, not limits. Times to the first line are the best of
+two runs after a warm-up; memory is beyond guest RAM of a 128 MiB guest.
 """
 
 SOURCE = "measured earlier, by the same method"

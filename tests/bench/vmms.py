@@ -41,8 +41,8 @@ class Nacre:
 class Qemu:
     """Debian's QEMU with its microvm, its defaults for a disk, and writeback caching by threads."""
 
-    def __init__(self, options="", binary="qemu-system-x86_64"):
-        self.options, self.binary = options, str(binary)
+    def __init__(self, options="", binary="qemu-system-x86_64", firmware=None):
+        self.options, self.binary, self.firmware = options, str(binary), firmware
         self.name = "QEMU microvm" + (" tuned" if options else "")
 
     def command(self, guest, qmp):
@@ -52,6 +52,8 @@ class Qemu:
                  "-smp", str(guest.cpus), "-m", str(guest.memory), "-nodefaults", "-no-user-config",
                  "-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", str(guest.kernel),
                  "-append", f"{APPEND} {guest.append}", "-qmp", f"unix:{qmp},server,nowait"]
+        if self.firmware:
+            words += ["-L", self.firmware]
         if guest.initrd:
             words += ["-initrd", str(guest.initrd)]
         if guest.disk:
@@ -64,7 +66,7 @@ class Qemu:
 TUNED = ",rtc=off,pit=off,pic=off"
 
 
-def by_name(name, binary, plugins):
+def by_name(name, binary, plugins, firmware=None):
     """Returns the program of that name, as `inside` gets it on its command line."""
-    return {"nacre": lambda: Nacre(binary, plugins), "qemu": lambda: Qemu("", binary),
-            "qemu-tuned": lambda: Qemu(TUNED, binary)}[name]()
+    return {"nacre": lambda: Nacre(binary, plugins), "qemu": lambda: Qemu("", binary, firmware),
+            "qemu-tuned": lambda: Qemu(TUNED, binary, firmware)}[name]()

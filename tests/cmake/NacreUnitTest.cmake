@@ -4,6 +4,14 @@
 # unless LABELS says otherwise. Unit tests stand beside what they test.
 if(NACRE_TESTS)
   find_package(GTest REQUIRED)
+  # GoogleTest's headers are compiled once for all tests.
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/test_headers.cpp CONTENT "" @ONLY)
+  add_library(nacre_test_headers OBJECT ${CMAKE_BINARY_DIR}/test_headers.cpp)
+  target_link_libraries(nacre_test_headers PRIVATE GTest::gmock GTest::gtest)
+  # As executables are compiled, or the compiler does not take the result.
+  set_target_properties(nacre_test_headers PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(nacre_test_headers PRIVATE -fPIE)
+  target_precompile_headers(nacre_test_headers PRIVATE <gtest/gtest.h> <gmock/gmock.h>)
 endif()
 
 function(nacre_unit_test name)
@@ -16,7 +24,7 @@ function(nacre_unit_test name)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gmock GTest::gtest_main)
-  target_precompile_headers(${name} PRIVATE <gtest/gtest.h> <gmock/gmock.h>)
+  target_precompile_headers(${name} REUSE_FROM nacre_test_headers)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 120)
 endfunction()

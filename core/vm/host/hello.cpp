@@ -46,12 +46,6 @@ const nacre_host_hello& hello() {
   return kHello;
 }
 
-std::vector<std::string> extension_ids() {
-  std::vector<std::string> ids;
-  for (const Extension& extension : kExtensions) ids.push_back(extension.id);
-  return ids;
-}
-
 nacre_status finish(const Status& status, nacre_error* slot, nacre_status code) {
   if (status) return NACRE_OK;
   ErrorSlot::set(slot, status.error().message.c_str());

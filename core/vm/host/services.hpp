@@ -10,9 +10,6 @@ namespace nacre::services {
 // What every plugin is greeted with. Lives as long as the process.
 const nacre_host_hello& hello();
 
-// The ids of all extensions, for messages about one that is missing.
-std::vector<std::string> extension_ids();
-
 extern const nacre_log_v1 kLog;
 extern const nacre_error_v1 kError;
 extern const nacre_props_v1 kProps;

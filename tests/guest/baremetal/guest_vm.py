@@ -32,7 +32,7 @@ class Bench:
         # Instrumented code is several times slower, and so is all that waits for it
         self.patience = 3 if b"__asan_init" in image or b"__tsan_init" in image else 1
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="baremetal-"))
-        # Images in the build tree, for O_DIRECT, which a /tmp in memory refuses; sockets in /tmp, for their paths' length
+        # Images in the build tree, for O_DIRECT, which a /tmp in memory refuses; sockets in /tmp, whose paths are short
         self.disks = pathlib.Path(tempfile.mkdtemp(prefix="disks-", dir=self.guests))
 
     def close(self):

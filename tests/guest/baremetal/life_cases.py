@@ -245,7 +245,8 @@ def kernel_that_a_software_kvm_cannot_execute(bench):
         status = qmp.execute("query-status")
         check(status == {"running": False, "singlestep": False, "status": "internal-error"},
               f"query-status says {status}")
-        check(re.search(rf"this KVM cannot execute the guest's instruction f3 0f b8 c0.* {CODE_ADDRESS:#x} ", guest.log),
+        wanted = rf"this KVM cannot execute the guest's instruction f3 0f b8 c0.* {CODE_ADDRESS:#x} "
+        check(re.search(wanted, guest.log),
               f"the VMM does not say which instruction it was, and where: {guest.log}")
         try:
             qmp.execute("cont")
@@ -261,4 +262,5 @@ def kernel_that_a_software_kvm_cannot_execute(bench):
 CASES = [pause_and_resume_100_times, pause_four_processors, start_paused, stop_with_io_in_flight,
          stop_with_io_in_flight_threads, stop_with_io_in_flight_iothread, quit_while_paused_with_io_in_flight,
          system_reset_under_load, reset_while_paused, ends_by_triple_fault, ends_by_acpi_sleep,
-         acpi_reset_boots_again, halted_guest_costs_nothing, sigterm_ends_in_order, daemon, kernel_that_a_software_kvm_cannot_execute]
+         acpi_reset_boots_again, halted_guest_costs_nothing, sigterm_ends_in_order, daemon,
+         kernel_that_a_software_kvm_cannot_execute]
