@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <thread>
 
 #include "core/memory/parts.hpp"
@@ -50,6 +51,14 @@ Result<Fd> make_memfd(uint64_t size) {
   return fd;
 }
 
+// Linux Documentation/admin-guide/mm/transhuge.rst: "never" is chosen, or there is no such file, where there are none.
+bool host_has_huge_pages() {
+  Fd fd(::open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC));
+  char text[64];
+  const ssize_t length = fd ? ::read(fd.get(), text, sizeof text) : 0;
+  return length > 0 && std::string_view(text, static_cast<size_t>(length)).find("[never]") == std::string_view::npos;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<GuestMemory>> GuestMemory::create(uint64_t size, const MemoryOptions& options) {
@@ -59,6 +68,7 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(uint64_t size, const Me
 
   std::unique_ptr<GuestMemory> memory(new GuestMemory);
   memory->options_ = options;
+  memory->options_.huge_pages = options.huge_pages && !options.shared && host_has_huge_pages();
   memory->size_ = size;
   int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   if (options.shared) {
@@ -84,8 +94,7 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(uint64_t size, const Me
   if (base == MAP_FAILED) return fail("cannot map {} MiB of guest memory: {}.", size >> 20, strerror(error));
   memory->base_ = static_cast<uint8_t*>(base);
 
-  // Advice: a kernel without huge pages goes without.
-  if (options.huge_pages && !options.shared) ::madvise(base, size, MADV_HUGEPAGE);
+  if (memory->options_.huge_pages) ::madvise(base, size, MADV_HUGEPAGE);
   if (!options.dump_guest_core && ::madvise(base, size, MADV_DONTDUMP) < 0)
     return fail("cannot keep guest memory out of core dumps: {}.", strerror(errno));
   // A child that somebody forks shall not drag the guest's memory along.

@@ -9,6 +9,7 @@
 #include <boost/dll/shared_library.hpp>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "core/base/error_slot.hpp"
 #include "core/plugin/breadcrumb.hpp"
@@ -164,7 +165,9 @@ Result<const nacre_plugin*> map_plugin(Fd fd, uint64_t size, const std::string& 
       return load_failure(words ? words : "the loader gave no reason", module->fd.get(), size, manifest);
     }
     // From here on the image is in the process, whatever comes of it.
-    const Module& mapped = *module.release();
+    // Kept for the life of the process, in a list that is never destroyed.
+    static auto& kept = *new std::vector<std::unique_ptr<Module>>;
+    const Module& mapped = *kept.emplace_back(std::move(module));
     name_addresses(mapped);
     if (!mapped.library.has(NACRE_ENTRY_SYMBOL))
       return fail(

@@ -87,7 +87,8 @@ typedef struct nacre_machine_v1 {
   nacre_status (*device)(nacre_instance *machine, const char *driver, const char *id, const char *properties,
                          nacre_error *error) NACRE_NOEXCEPT;
   /* [main, in boot] Puts [offset, offset + length) of the file into RAM at gpa: whole pages are mapped copy-on-write
-   * where the RAM is private and both sides are aligned alike, the rest is copied. Fails when the file is shorter. */
+   * where the RAM is private, on small pages, and both sides are aligned alike; the rest is copied. Fails when the file
+   * is shorter. */
   nacre_status (*load_file)(nacre_instance *machine, uint64_t gpa, int32_t fd, uint64_t offset, uint64_t length,
                             nacre_error *error) NACRE_NOEXCEPT;
 } nacre_machine_v1;
