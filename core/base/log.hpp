@@ -24,7 +24,9 @@ Status open(const std::string& path);
 // (error, warn, info, debug, trace; anything else leaves the default, warn).
 void set_level_from_environment();
 
-inline bool enabled(Level level) { return static_cast<int>(level) <= detail::threshold.load(std::memory_order_relaxed); }
+inline bool enabled(Level level) {
+  return static_cast<int>(level) <= detail::threshold.load(std::memory_order_relaxed);
+}
 
 // Writes one line `<local time>: [<pid>][<tid>][<domain>]:<LEVEL>: <text>` with a single write(2). Any thread.
 void write(Level level, std::string_view domain, std::string_view text);

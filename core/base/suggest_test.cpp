@@ -19,7 +19,9 @@ TEST(Suggest, SaysNothingWhenNothingIsNear) {
   EXPECT_EQ(did_you_mean("x", kNames), "");
 }
 
-TEST(Suggest, MakesASentence) { EXPECT_EQ(did_you_mean("seral", kNames), " Did you mean 'serial'?"); }
+TEST(Suggest, MakesASentence) {
+  EXPECT_EQ(did_you_mean("seral", kNames), " Did you mean 'serial'?");
+}
 
 }  // namespace
 }  // namespace nacre

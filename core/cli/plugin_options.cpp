@@ -11,7 +11,7 @@ Result<std::unique_ptr<Registry>> open_registry(const PluginChoice& choice) {
   for (const PluginDirectory& directory : choice.directories)
     options.directories.push_back({directory.path, directory.insecure});
   options.prefer = choice.preferred;
-  
+
   options.hotload = choice.hotload;
   auto registry = std::make_unique<Registry>(&services::hello(), std::move(options));
   if (Status started = registry->start(); !started) return started.error();

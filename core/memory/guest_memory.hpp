@@ -66,10 +66,9 @@ class GuestMemory {
   bool write(uint64_t gpa, const void* from, uint64_t length);
 
   // [main, vCPUs not running] Puts [offset, offset + length) of the file into RAM at gpa; does so again after a reset.
-  // Whole pages are mapped copy-on-write where RAM is private, on small pages, and both sides are aligned alike; the rest
-  // is copied.
-  // Fails, in words, when the file is shorter or the range is not all RAM; RAM is then partly overwritten at most by
-  // a read error. The descriptor stays the caller's and may be closed afterwards.
+  // Whole pages are mapped copy-on-write where RAM is private, on small pages, and both sides are aligned alike; the
+  // rest is copied. Fails, in words, when the file is shorter or the range is not all RAM; RAM is then partly
+  // overwritten at most by a read error. The descriptor stays the caller's and may be closed afterwards.
   Status load_file(uint64_t gpa, int fd, uint64_t offset, uint64_t length);
 
   // [main] Calls `changed` on the main thread after each new view, until the returned id is given to unsubscribe().

@@ -33,8 +33,12 @@ bool StateWriter::put(uint32_t tag, uint32_t type, const void* data, uint64_t le
   return true;
 }
 
-bool StateWriter::put_u64(uint32_t tag, uint64_t value) { return put(tag, kNumber, &value, sizeof value); }
-bool StateWriter::put_bytes(uint32_t tag, const void* data, uint64_t length) { return put(tag, kBytes, data, length); }
+bool StateWriter::put_u64(uint32_t tag, uint64_t value) {
+  return put(tag, kNumber, &value, sizeof value);
+}
+bool StateWriter::put_bytes(uint32_t tag, const void* data, uint64_t length) {
+  return put(tag, kBytes, data, length);
+}
 
 Result<StateReader> StateReader::parse(std::span<const uint8_t> bytes) {
   StateReader reader;

@@ -54,8 +54,12 @@ enum : uint32_t { kUsedBuffer = 1, kConfigChange = 2 };  // §4.2.2 InterruptSta
 
 constexpr uint32_t kMagicValue = 0x74726976;
 
-void set_low(uint64_t& field, uint32_t value) { field = (field & ~uint64_t{UINT32_MAX}) | value; }
-void set_high(uint64_t& field, uint32_t value) { field = (field & UINT32_MAX) | uint64_t{value} << 32; }
+void set_low(uint64_t& field, uint32_t value) {
+  field = (field & ~uint64_t{UINT32_MAX}) | value;
+}
+void set_high(uint64_t& field, uint32_t value) {
+  field = (field & UINT32_MAX) | uint64_t{value} << 32;
+}
 
 }  // namespace
 
@@ -68,7 +72,9 @@ MmioTransport::MmioTransport(kvm::Vm* vm, GuestMemory& memory, uint8_t* window, 
   for (uint32_t reg : {kShmLenLow, kShmLenHigh, kShmBaseLow, kShmBaseHigh}) put(reg, UINT32_MAX);
 }
 
-MmioTransport::~MmioTransport() { unplug(); }
+MmioTransport::~MmioTransport() {
+  unplug();
+}
 
 Status MmioTransport::plug(VirtioDevice& device, uint32_t gsi) {
   queues_.clear();
@@ -109,7 +115,8 @@ Status MmioTransport::make_eventfds(uint32_t gsi) {
   // Registered for as long as the device is plugged in: each change makes KVM wait for the running vCPUs.
   if (Status added = vm_->add_irqfd(gsi, call_.get()); !added) return added;
   for (size_t i = 0; i < queues_.size(); ++i) {
-    Status added = vm_->add_ioeventfd({.address = base_ + kQueueNotify, .length = 4, .match = i}, queues_[i].kick.get());
+    Status added =
+        vm_->add_ioeventfd({.address = base_ + kQueueNotify, .length = 4, .match = i}, queues_[i].kick.get());
     if (!added) return added;
   }
   return vm_->add_ioeventfd({.address = base_ + kInterruptAck, .length = 4, .match = kUsedBuffer}, ack_.get());
@@ -343,8 +350,7 @@ void MmioTransport::set_config(uint32_t offset, const void* data, uint32_t lengt
     // An odd generation while the bytes change: a driver that reads before and after sees two values (§2.5.2).
     put(kConfigGeneration, get(kConfigGeneration) + 1);
     auto* from = static_cast<const uint8_t*>(data);
-    for (uint32_t i = 0; i < length; ++i)
-      __atomic_store_n(window_ + kConfig + offset + i, from[i], __ATOMIC_SEQ_CST);
+    for (uint32_t i = 0; i < length; ++i) __atomic_store_n(window_ + kConfig + offset + i, from[i], __ATOMIC_SEQ_CST);
     put(kConfigGeneration, get(kConfigGeneration) + 1);
   }
   if (notify && get(kStatus) & kDriverOk) config_interrupt();

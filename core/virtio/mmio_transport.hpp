@@ -17,8 +17,9 @@ inline constexpr uint32_t kMmioSlotBytes = 0x200;
 // The registers are kept as the driver reads them in `window`, kMmioSlotBytes of host memory that the guest may have
 // mapped read-only: then its reads make no exit at all. Only writes come here, but for the two of the data path, which
 // stay in the kernel: QueueNotify is an ioeventfd for each queue, and so is an InterruptACK of exactly "used buffer".
-// Because nobody sees that acknowledgement, bit 0 of InterruptStatus stays set until a reset or another acknowledgement:
-// to a driver that is a used-buffer notification without a new used buffer, which it must expect at any time (§2.7.7.1).
+// Because nobody sees that acknowledgement, bit 0 of InterruptStatus stays set until a reset or another
+// acknowledgement: to a driver that is a used-buffer notification without a new used buffer, which it must expect at
+// any time (§2.7.7.1).
 class MmioTransport : public Transport {
  public:
   // An empty slot: DeviceID 0, which drivers pass over. `base` is the guest-physical address of the window.

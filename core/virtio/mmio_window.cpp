@@ -46,7 +46,7 @@ MmioWindow::~MmioWindow() {
 MmioTransport* MmioWindow::slot_at(uint64_t base) {
   uint64_t offset = base - base_;
   return base >= base_ && offset % stride_ == 0 && offset / stride_ < slots_.size() ? slots_[offset / stride_].get()
-                                                                                     : nullptr;
+                                                                                    : nullptr;
 }
 
 void MmioWindow::reset() {

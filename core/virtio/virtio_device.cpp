@@ -5,8 +5,8 @@
 #include <cstring>
 #include <ctime>
 
-#include "core/base/log.hpp"
 #include "core/base/error_slot.hpp"
+#include "core/base/log.hpp"
 
 namespace nacre::virtio {
 
@@ -77,7 +77,9 @@ void VirtioDevice::complain(const std::string& what) {
   log::warn("virtio", "{}: {}; it stops until its driver resets it.", name_, what);
 }
 
-void VirtioDevice::driver_failed(const std::string& what) { complain(what); }
+void VirtioDevice::driver_failed(const std::string& what) {
+  complain(what);
+}
 
 void VirtioDevice::needs_reset(const char* reason) {
   complain(reason ? reason : "it cannot go on");

@@ -35,7 +35,9 @@ std::string take_plugin(Devices::Properties& properties) {
 
 }  // namespace
 
-Devices::~Devices() { clear(); }
+Devices::~Devices() {
+  clear();
+}
 
 void Devices::clear() {
   while (!devices_.empty()) {
@@ -57,8 +59,8 @@ Result<nacre_instance*> Devices::add(const std::string& driver, const std::strin
   Result<PropertyValues> values = PropertyValues::parse(*loaded->type, own);
   if (!values) return values.error();
 
-  auto instance = std::make_unique<nacre_instance>(
-      nacre_instance{vm_, loaded->type, id, loaded->plugin_id, std::move(*values)});
+  auto instance =
+      std::make_unique<nacre_instance>(nacre_instance{vm_, loaded->type, id, loaded->plugin_id, std::move(*values)});
   if (id.empty()) instance->id = driver + "." + std::to_string(unnamed_++);
   instance->loop = &vm_.loop();
   if (const char* iothread = instance->properties.text("iothread")) {
@@ -84,8 +86,8 @@ Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::s
   Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, take_plugin(own));
   if (!loaded) return loaded.error();
   if (!(loaded->type->flags & NACRE_TYPE_HOTPLUGGABLE))
-    return fail("driver '{}' cannot be added while the guest runs; name it on the command line with -device {}.", driver,
-                driver);
+    return fail("driver '{}' cannot be added while the guest runs; name it on the command line with -device {}.",
+                driver, driver);
   return add(driver, id, properties);
 }
 

@@ -39,7 +39,7 @@ struct nacre_virtio {
 struct nacre_instance {
   nacre::VirtualMachine& vm;
   const nacre_type* type;
-  std::string id;         // the user's, or one made by the host
+  std::string id;  // the user's, or one made by the host
   std::string plugin_id;
   nacre::PropertyValues properties;
   nacre::EventLoop* loop = nullptr;
@@ -48,9 +48,9 @@ struct nacre_instance {
   std::vector<std::unique_ptr<nacre_irq>> irqs;
   std::vector<std::unique_ptr<nacre_mmio_region>> regions;
   std::unique_ptr<nacre_virtio> virtio;
-  std::function<void()> powerdown;                // the power button, see lifecycle.h
-  std::vector<uint64_t> memory_subscriptions;     // of GuestMemory::subscribe
-  std::vector<std::string> commands;              // QMP commands that it has added
+  std::function<void()> powerdown;             // the power button, see lifecycle.h
+  std::vector<uint64_t> memory_subscriptions;  // of GuestMemory::subscribe
+  std::vector<std::string> commands;           // QMP commands that it has added
   nacre_placement placement{};
   bool placed = false;
 

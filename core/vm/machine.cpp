@@ -11,7 +11,9 @@
 namespace nacre {
 namespace {
 
-const char* or_null(const std::string& text) { return text.empty() ? nullptr : text.c_str(); }
+const char* or_null(const std::string& text) {
+  return text.empty() ? nullptr : text.c_str();
+}
 
 }  // namespace
 
@@ -44,7 +46,8 @@ Result<std::unique_ptr<Machine>> Machine::create(VirtualMachine& vm, Registry& r
     Breadcrumb crumb(instance->plugin_id, instance->id, "create");
     code = machine->ops_.create(instance.get(), &machine->config_, &instance->self, slot.handle());
   }
-  if (code != NACRE_OK) return fail("machine '{}': {}", options.type, slot.text("its plugin refused it without a reason."));
+  if (code != NACRE_OK)
+    return fail("machine '{}': {}", options.type, slot.text("its plugin refused it without a reason."));
   machine->instance_ = std::move(instance);
   return machine;
 }
@@ -62,9 +65,15 @@ Status Machine::step(const char* name, Step function) {
   return fail("{}", slot.text("the machine's plugin failed without a reason; this is a defect of the plugin."));
 }
 
-Status Machine::layout() { return step("layout", ops_.layout); }
-Status Machine::build() { return step("build", ops_.build); }
-Status Machine::boot() { return step("boot", ops_.boot); }
+Status Machine::layout() {
+  return step("layout", ops_.layout);
+}
+Status Machine::build() {
+  return step("build", ops_.build);
+}
+Status Machine::boot() {
+  return step("boot", ops_.boot);
+}
 
 Status Machine::place(nacre_instance& device) {
   nacre_device_desc desc{};

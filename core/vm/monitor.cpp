@@ -56,7 +56,9 @@ Monitor::~Monitor() {
   for (Listener& listener : listeners_) vm_.loop().unwatch(listener.watch);
 }
 
-Status Monitor::listen_unix(const std::string& path) { return add_listener(ListenSocket::open_unix("-qmp", path)); }
+Status Monitor::listen_unix(const std::string& path) {
+  return add_listener(ListenSocket::open_unix("-qmp", path));
+}
 Status Monitor::listen_tcp(const std::string& host, uint16_t port) {
   return add_listener(ListenSocket::open_tcp("-qmp", host, port));
 }
@@ -145,10 +147,18 @@ void Monitor::send_event(std::string_view name, const boost::json::object& data)
   }
 }
 
-void Monitor::stopped() { send_event("STOP", {}); }
-void Monitor::resumed() { send_event("RESUME", {}); }
-void Monitor::powered_down() { send_event("POWERDOWN", {}); }
-void Monitor::was_reset(bool by_guest) { send_event("RESET", {{"guest", by_guest}}); }
+void Monitor::stopped() {
+  send_event("STOP", {});
+}
+void Monitor::resumed() {
+  send_event("RESUME", {});
+}
+void Monitor::powered_down() {
+  send_event("POWERDOWN", {});
+}
+void Monitor::was_reset(bool by_guest) {
+  send_event("RESET", {{"guest", by_guest}});
+}
 void Monitor::shut_down(bool by_guest, const std::string& reason) {
   send_event("SHUTDOWN", {{"guest", by_guest}, {"reason", reason}});
 }
@@ -165,7 +175,9 @@ Status Monitor::add_command(const std::string& name, const std::string& help, Ha
       });
 }
 
-void Monitor::remove_command(const std::string& name) { dispatcher_.remove_plugin_command(name); }
+void Monitor::remove_command(const std::string& name) {
+  dispatcher_.remove_plugin_command(name);
+}
 
 Status Monitor::emit(const std::string& event, const std::string& data) {
   boost::json::error_code failed;

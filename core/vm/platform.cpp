@@ -43,7 +43,9 @@ Result<std::unique_ptr<Platform>> Platform::create(const PlatformOptions& option
   platform->pio_ = std::make_unique<AddressSpace>(space);
   platform->vcpus_ = std::make_unique<kvm::VcpuGroup>(
       *platform,
-      [guest = platform->memory_.get()](uint64_t gpa, void* to, uint64_t length) { return guest->read(gpa, to, length); },
+      [guest = platform->memory_.get()](uint64_t gpa, void* to, uint64_t length) {
+        return guest->read(gpa, to, length);
+      },
       [&loop] {
         // Every vCPU's thread comes here before it first runs: its stack for crash reports is made here.
         thread_local const bool prepared = crash::prepare_thread();
@@ -66,7 +68,8 @@ Status Platform::add_ram(uint64_t gpa, uint64_t length) {
 
 Status Platform::set_up_x86(const nacre_x86_platform& platform) {
   if (platform.irqchip != NACRE_IRQCHIP_FULL)
-    return fail("the machine asks for interrupt controllers of kind {}, which this VMM does not know.", platform.irqchip);
+    return fail("the machine asks for interrupt controllers of kind {}, which this VMM does not know.",
+                platform.irqchip);
   if (Status set = vm_->set_tss_address(platform.tss_address); !set) return set;
   if (Status set = vm_->set_identity_map_address(platform.identity_map_address); !set) return set;
   if (Status made = vm_->create_irqchip(); !made) return made;
@@ -131,15 +134,18 @@ Status Platform::set_vcpu_state(uint32_t index, const nacre_x86_state& state) {
 }
 
 void Platform::stop_vcpus() {
-  if (vcpus_)
-    vcpus_->stop_and_join([this](const std::function<bool()>& done) { loop_.run_posted_until(done); });
+  if (vcpus_) vcpus_->stop_and_join([this](const std::function<bool()>& done) { loop_.run_posted_until(done); });
 }
 
-uint64_t Platform::mmio_read(uint32_t vcpu, uint64_t gpa, uint32_t width) { return mmio_->read(vcpu, gpa, width); }
+uint64_t Platform::mmio_read(uint32_t vcpu, uint64_t gpa, uint32_t width) {
+  return mmio_->read(vcpu, gpa, width);
+}
 void Platform::mmio_write(uint32_t vcpu, uint64_t gpa, uint32_t width, uint64_t value) {
   mmio_->write(vcpu, gpa, width, value);
 }
-uint64_t Platform::pio_read(uint32_t vcpu, uint16_t port, uint32_t width) { return pio_->read(vcpu, port, width); }
+uint64_t Platform::pio_read(uint32_t vcpu, uint16_t port, uint32_t width) {
+  return pio_->read(vcpu, port, width);
+}
 void Platform::pio_write(uint32_t vcpu, uint16_t port, uint32_t width, uint64_t value) {
   pio_->write(vcpu, port, width, value);
 }

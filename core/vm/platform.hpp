@@ -1,4 +1,5 @@
-// What every machine stands on: the KVM virtual machine with its memory, buses and vCPUs. Knows no address and no device.
+// What every machine stands on: the KVM virtual machine with its memory, buses and vCPUs. Knows no address and no
+// device.
 #pragma once
 
 #include <nacre/abi/machine.h>

@@ -4,7 +4,9 @@
 
 namespace nacre {
 
-VirtualMachine::~VirtualMachine() { tear_down(); }
+VirtualMachine::~VirtualMachine() {
+  tear_down();
+}
 
 Status VirtualMachine::build(const PlatformOptions& platform, const MachineOptions& machine) {
   // The machine's plugin first: a wrong name is told before KVM is opened.

@@ -5,11 +5,11 @@
 #include <memory>
 #include <string>
 
-#include "core/vm/disks.hpp"
-#include "core/vm/chardevs.hpp"
 #include "core/loop/io_thread.hpp"
 #include "core/plugin/registry.hpp"
+#include "core/vm/chardevs.hpp"
 #include "core/vm/devices.hpp"
+#include "core/vm/disks.hpp"
 #include "core/vm/life_cycle.hpp"
 #include "core/vm/machine.hpp"
 #include "core/vm/platform.hpp"

@@ -6,9 +6,16 @@ namespace nacre::acpi_power {
 namespace {
 
 constexpr nacre_prop kProps[] = {
-    {.type = NACRE_PROP_U64, .flags = NACRE_PROP_REQUIRED, .name = "iobase", .help = "first of three I/O ports: "
-     "sleep control, sleep status, reset", .max = 0xfffc},
-    {.type = NACRE_PROP_U64, .flags = NACRE_PROP_REQUIRED, .name = "irq", .help = "interrupt of the power button",
+    {.type = NACRE_PROP_U64,
+     .flags = NACRE_PROP_REQUIRED,
+     .name = "iobase",
+     .help = "first of three I/O ports: "
+             "sleep control, sleep status, reset",
+     .max = 0xfffc},
+    {.type = NACRE_PROP_U64,
+     .flags = NACRE_PROP_REQUIRED,
+     .name = "irq",
+     .help = "interrupt of the power button",
      .max = 23},
 };
 

@@ -28,8 +28,8 @@ class Serial : public sdk::Device {
   sdk::Status realize(nacre_error* slot) override {
     using sdk::ErrorSlot;
     using sdk::host;
-    static constexpr nacre_chardev_events kEvents{sizeof(nacre_chardev_events), 0, on_readable, on_writable,
-                                                  nullptr,                      nullptr};
+    static constexpr nacre_chardev_events kEvents{
+        sizeof(nacre_chardev_events), 0, on_readable, on_writable, nullptr, nullptr};
     static constexpr nacre_mmio_ops kOps{sizeof(nacre_mmio_ops), 0, on_read, on_write};
     sdk::Status opened = ErrorSlot::wrap(slot, "the character back end cannot be used", [&](nacre_error* error) {
       return host.chardev->open(instance(), text("chardev"), &kEvents, this, &wire_, error);
@@ -116,9 +116,7 @@ class Serial : public sdk::Device {
     of(self)->update_line();
   }
 
-  void fetch_soon() {
-    sdk::host.loop->post(sdk::host.loop->of(instance()), on_readable, this);
-  }
+  void fetch_soon() { sdk::host.loop->post(sdk::host.loop->of(instance()), on_readable, this); }
 
   void fetch() {
     uint8_t data[Uart::kInputMax];

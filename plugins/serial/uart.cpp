@@ -30,7 +30,9 @@ enum : uint8_t {
 
 }  // namespace
 
-bool Uart::loopback() const { return mcr_ & kMcrLoop; }
+bool Uart::loopback() const {
+  return mcr_ & kMcrLoop;
+}
 
 // The highest pending source, §8.6 table 5. Reading the register acknowledges the transmitter's.
 uint8_t Uart::identify(bool clear) {
@@ -143,7 +145,9 @@ uint32_t Uart::receive(const uint8_t* data, uint32_t length) {
   return taken;
 }
 
-void Uart::reset() { *this = Uart(); }
+void Uart::reset() {
+  *this = Uart();
+}
 
 Uart::State Uart::save() const {
   State state{{ier_, fcr_, lcr_, mcr_, lsr_errors_, scr_, dll_, dlm_}, {}, input_count_};

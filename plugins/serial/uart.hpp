@@ -14,9 +14,9 @@ class Uart {
 
   // What the guest's access asks of the world.
   struct Effect {
-    bool transmit = false;   // `byte` goes out on the wire
+    bool transmit = false;  // `byte` goes out on the wire
     uint8_t byte = 0;
-    bool input_room = false; // there is room for input again
+    bool input_room = false;  // there is room for input again
   };
 
   uint8_t read(uint32_t offset, Effect& effect);

@@ -34,7 +34,10 @@ constexpr nacre_prop kProps[] = {
      .name = "iothread",
      .help = "the -object iothread that serves this disk; the main thread otherwise",
      .node_kind = "iothread"},
-    {.type = NACRE_PROP_U64, .name = "bootindex", .help = "order among the disks that firmware may boot from", .max = 255},
+    {.type = NACRE_PROP_U64,
+     .name = "bootindex",
+     .help = "order among the disks that firmware may boot from",
+     .max = 255},
 };
 
 class VirtioBlk : public sdk::VirtioDevice {
@@ -89,8 +92,7 @@ class VirtioBlk : public sdk::VirtioDevice {
       const nacre_virtqueue& queue = activation.queue(i);
       if (!queue.ready) continue;
       queues_.push_back(std::make_unique<BlkQueue>(block_, disk_, !activation.has(kFlush), on_broken, this));
-      sdk::Status started =
-          queues_.back()->start(queue, sdk::MemoryView(memory_), activation.features(), loop, slot);
+      sdk::Status started = queues_.back()->start(queue, sdk::MemoryView(memory_), activation.features(), loop, slot);
       if (!started) {
         deactivate();
         return started;

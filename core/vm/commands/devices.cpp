@@ -25,9 +25,8 @@ Answer device_add(VirtualMachine& vm, const json::object& arguments, qmp::Contex
     if (!text) return text.error();
     properties.emplace_back(name, *text);
   }
-  Result<nacre_instance*> added =
-      vm.devices().hot_add(std::string(arguments.at("driver").as_string()),
-                           std::string(arguments.at("id").as_string()), properties);
+  Result<nacre_instance*> added = vm.devices().hot_add(std::string(arguments.at("driver").as_string()),
+                                                       std::string(arguments.at("id").as_string()), properties);
   if (!added) return added.error();
   return json::object();
 }
@@ -36,7 +35,8 @@ Answer device_del(VirtualMachine& vm, const json::object& arguments, qmp::Contex
   std::string id(arguments.at("id").as_string());
   if (Status removed = vm.devices().remove(id); !removed) return removed.error();
   // Before the answer, as StratoVirt's documents show it for microvm.
-  if (vm.monitor()) (void)vm.monitor()->emit("DEVICE_DELETED", json::serialize(json::object{{"device", id}, {"path", id}}));
+  if (vm.monitor())
+    (void)vm.monitor()->emit("DEVICE_DELETED", json::serialize(json::object{{"device", id}, {"path", id}}));
   return json::object();
 }
 

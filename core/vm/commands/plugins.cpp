@@ -24,9 +24,9 @@ Answer query_plugins(VirtualMachine& vm, const json::object&, qmp::Context&) {
   json::array list;
   for (const PluginInfo& plugin : vm.registry().query()) {
     json::array drivers(plugin.drivers.begin(), plugin.drivers.end());
-    json::object entry{{"path", plugin.path},   {"id", plugin.id},     {"version", plugin.version},
-                       {"state", state_name(plugin.state)}, {"tier", plugin.tier}, {"abi", plugin.abi},
-                       {"drivers", std::move(drivers)}};
+    json::object entry{
+        {"path", plugin.path}, {"id", plugin.id},   {"version", plugin.version},    {"state", state_name(plugin.state)},
+        {"tier", plugin.tier}, {"abi", plugin.abi}, {"drivers", std::move(drivers)}};
     if (!plugin.reason.empty()) entry["reason"] = plugin.reason;
     list.push_back(std::move(entry));
   }
@@ -62,7 +62,9 @@ Answer qom_list_types(VirtualMachine& vm, const json::object&, qmp::Context&) {
   json::array list;
   list.push_back(json::object{{"name", "iothread"}, {"parent", "object"}});
   for (const DriverInfo& driver : vm.registry().drivers()) {
-    std::string parent = driver.kind == NACRE_KIND_MACHINE ? "machine" : driver.bus.empty() ? "device" : driver.bus + "-device";
+    std::string parent = driver.kind == NACRE_KIND_MACHINE ? "machine"
+                         : driver.bus.empty()              ? "device"
+                                                           : driver.bus + "-device";
     list.push_back(json::object{{"name", driver.name}, {"parent", parent}});
   }
   return list;

@@ -14,7 +14,9 @@ json::object place_of(const kvm::CpuTopology& topology, uint32_t index) {
   return {{"socket-id", socket}, {"die_id", die}, {"thread-id", thread}, {"core-id", core}};
 }
 
-std::string qom_path(uint32_t index) { return "/machine/unattached/device[" + std::to_string(index) + "]"; }
+std::string qom_path(uint32_t index) {
+  return "/machine/unattached/device[" + std::to_string(index) + "]";
+}
 
 }  // namespace
 
@@ -73,11 +75,8 @@ Answer query_machines(VirtualMachine& vm, const json::object&, qmp::Context&) {
 Answer query_iothreads(VirtualMachine& vm, const json::object&, qmp::Context&) {
   json::array list;
   for (auto& [id, thread] : vm.iothreads())
-    list.push_back(json::object{{"poll-shrink", 0},
-                                {"thread-id", thread->thread_id()},
-                                {"poll-grow", 0},
-                                {"poll-max-ns", 0},
-                                {"id", id}});
+    list.push_back(json::object{
+        {"poll-shrink", 0}, {"thread-id", thread->thread_id()}, {"poll-grow", 0}, {"poll-max-ns", 0}, {"id", id}});
   return list;
 }
 
@@ -85,9 +84,7 @@ Answer query_block(VirtualMachine& vm, const json::object&, qmp::Context&) {
   json::array list;
   for (auto& [id, disk] : vm.disks().all()) {
     const BlockOptions& options = disk.backend->options();
-    json::object image{{"virtual-size", disk.backend->capacity()},
-                       {"filename", options.file},
-                       {"format", "raw"}};
+    json::object image{{"virtual-size", disk.backend->capacity()}, {"filename", options.file}, {"format", "raw"}};
     json::object inserted{{"node-name", id},
                           {"drv", "raw"},
                           {"ro", options.readonly},

@@ -32,13 +32,17 @@ void close(nacre_block* block) noexcept {
   delete block;
 }
 
-void info(nacre_block* block, nacre_block_info* info) noexcept { block->channel->backend().describe(*info); }
+void info(nacre_block* block, nacre_block_info* info) noexcept {
+  block->channel->backend().describe(*info);
+}
 
 void submit(nacre_block* block, nacre_block_request* const* requests, uint32_t n) noexcept {
   block->channel->submit(requests, n);
 }
 
-void drain(nacre_block* block) noexcept { block->channel->drain(); }
+void drain(nacre_block* block) noexcept {
+  block->channel->drain();
+}
 
 }  // namespace
 

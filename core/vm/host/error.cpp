@@ -4,8 +4,12 @@
 namespace nacre::services {
 namespace {
 
-void set(nacre_error* slot, const char* text) noexcept { ErrorSlot::set(slot, text); }
-const char* text(const nacre_error* slot) noexcept { return slot ? slot->text : ""; }
+void set(nacre_error* slot, const char* text) noexcept {
+  ErrorSlot::set(slot, text);
+}
+const char* text(const nacre_error* slot) noexcept {
+  return slot ? slot->text : "";
+}
 
 }  // namespace
 

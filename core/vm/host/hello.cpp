@@ -14,11 +14,21 @@ struct Extension {
 };
 
 const Extension kExtensions[] = {
-    {NACRE_EXT_LOG, &kLog},         {NACRE_EXT_ERROR, &kError},   {NACRE_EXT_PROPS, &kProps},
-    {NACRE_EXT_MEMORY, &kMemory},   {NACRE_EXT_IRQ, &kIrq},       {NACRE_EXT_MMIO, &kMmio},
-    {NACRE_EXT_VIRTIO, &kVirtio},   {NACRE_EXT_LOOP, &kLoop},     {NACRE_EXT_QMP, &kQmp},
-    {NACRE_EXT_STATE, &kState},     {NACRE_EXT_LIFECYCLE, &kLifecycle}, {NACRE_EXT_BLOCK, &kBlock},
-    {NACRE_EXT_CHARDEV, &kChardev}, {NACRE_EXT_MACHINE, &kMachine}, {NACRE_EXT_VCPU, &kVcpu},
+    {NACRE_EXT_LOG, &kLog},
+    {NACRE_EXT_ERROR, &kError},
+    {NACRE_EXT_PROPS, &kProps},
+    {NACRE_EXT_MEMORY, &kMemory},
+    {NACRE_EXT_IRQ, &kIrq},
+    {NACRE_EXT_MMIO, &kMmio},
+    {NACRE_EXT_VIRTIO, &kVirtio},
+    {NACRE_EXT_LOOP, &kLoop},
+    {NACRE_EXT_QMP, &kQmp},
+    {NACRE_EXT_STATE, &kState},
+    {NACRE_EXT_LIFECYCLE, &kLifecycle},
+    {NACRE_EXT_BLOCK, &kBlock},
+    {NACRE_EXT_CHARDEV, &kChardev},
+    {NACRE_EXT_MACHINE, &kMachine},
+    {NACRE_EXT_VCPU, &kVcpu},
 };
 
 const void* get_extension(const char* id) noexcept {

@@ -14,8 +14,8 @@ constexpr int kLinesPerSecond = 200;
 bool within_rate() {
   static std::atomic<int64_t> second{0};
   static std::atomic<int> lines{0};
-  int64_t now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch())
-                    .count();
+  int64_t now =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
   if (second.exchange(now) != now) lines = 0;
   return lines.fetch_add(1) < kLinesPerSecond;
 }
@@ -26,7 +26,9 @@ void write(nacre_instance* instance, uint32_t level, const char* text) noexcept 
   log::write(static_cast<log::Level>(level), domain, text);
 }
 
-uint8_t enabled(uint32_t level) noexcept { return log::enabled(static_cast<log::Level>(level)); }
+uint8_t enabled(uint32_t level) noexcept {
+  return log::enabled(static_cast<log::Level>(level));
+}
 
 }  // namespace
 

@@ -14,11 +14,17 @@ struct nacre_timer {
 namespace nacre::services {
 namespace {
 
-EventLoop* of_handle(nacre_loop* loop) { return reinterpret_cast<EventLoop*>(loop); }
+EventLoop* of_handle(nacre_loop* loop) {
+  return reinterpret_cast<EventLoop*>(loop);
+}
 
-nacre_loop* of(nacre_instance* instance) noexcept { return reinterpret_cast<nacre_loop*>(instance->loop); }
+nacre_loop* of(nacre_instance* instance) noexcept {
+  return reinterpret_cast<nacre_loop*>(instance->loop);
+}
 
-uint8_t is_current(nacre_loop* loop) noexcept { return of_handle(loop)->is_current(); }
+uint8_t is_current(nacre_loop* loop) noexcept {
+  return of_handle(loop)->is_current();
+}
 
 nacre_status watch(nacre_loop* loop, int32_t fd, uint32_t events, nacre_callback ready, void* opaque,
                    nacre_watch** watch, nacre_error* slot) noexcept {
@@ -48,7 +54,9 @@ nacre_status timer(nacre_loop* loop, nacre_callback expired, void* opaque, nacre
   return NACRE_OK;
 }
 
-void timer_arm(nacre_timer* timer, uint64_t ns) noexcept { timer->loop->arm(timer->timer, ns); }
+void timer_arm(nacre_timer* timer, uint64_t ns) noexcept {
+  timer->loop->arm(timer->timer, ns);
+}
 
 void timer_destroy(nacre_timer* timer) noexcept {
   timer->loop->call([&] { timer->loop->destroy(timer->timer); });
@@ -65,7 +73,7 @@ void call(nacre_loop* loop, nacre_callback callback, void* opaque) noexcept {
 
 }  // namespace
 
-const nacre_loop_v1 kLoop{sizeof(nacre_loop_v1), 0,         of,   is_current, watch, unwatch,
-                          timer,                 timer_arm, timer_destroy,    post,  call};
+const nacre_loop_v1 kLoop{sizeof(nacre_loop_v1), 0,    of,  is_current, watch, unwatch, timer, timer_arm,
+                          timer_destroy,         post, call};
 
 }  // namespace nacre::services

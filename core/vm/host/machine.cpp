@@ -6,7 +6,9 @@
 namespace nacre::services {
 namespace {
 
-Platform& platform(nacre_instance* machine) { return machine->vm.platform(); }
+Platform& platform(nacre_instance* machine) {
+  return machine->vm.platform();
+}
 
 nacre_status add_ram(nacre_instance* machine, uint64_t gpa, uint64_t length, nacre_error* slot) noexcept {
   return finish(platform(machine).add_ram(gpa, length), slot);
@@ -39,8 +41,8 @@ nacre_status set_x86_state(nacre_instance* machine, uint32_t index, const nacre_
 
 }  // namespace
 
-const nacre_machine_v1 kMachine{sizeof(nacre_machine_v1), 0, add_ram, x86_platform, virtio_mmio_window, device,
-                                load_file};
+const nacre_machine_v1 kMachine{sizeof(nacre_machine_v1), 0,      add_ram,  x86_platform,
+                                virtio_mmio_window,       device, load_file};
 const nacre_vcpu_v1 kVcpu{sizeof(nacre_vcpu_v1), 0, set_x86_state};
 
 }  // namespace nacre::services

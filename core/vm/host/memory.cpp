@@ -4,10 +4,16 @@
 namespace nacre::services {
 namespace {
 
-GuestMemory& memory(nacre_instance* instance) { return instance->vm.platform().memory(); }
+GuestMemory& memory(nacre_instance* instance) {
+  return instance->vm.platform().memory();
+}
 
-const nacre_memory_view* acquire(nacre_instance* instance) noexcept { return memory(instance).acquire(); }
-void release(nacre_instance* instance, const nacre_memory_view* view) noexcept { memory(instance).release(view); }
+const nacre_memory_view* acquire(nacre_instance* instance) noexcept {
+  return memory(instance).acquire();
+}
+void release(nacre_instance* instance, const nacre_memory_view* view) noexcept {
+  memory(instance).release(view);
+}
 
 // Nothing tracks writes yet: memory is saved whole.
 void mark_dirty(nacre_instance*, uint64_t, uint64_t) noexcept {}

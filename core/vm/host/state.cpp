@@ -38,7 +38,9 @@ nacre_status get_bytes(nacre_state_reader* in, uint32_t tag, const void** data, 
   }
   return status;
 }
-uint32_t version(nacre_state_reader* in) noexcept { return in->version(); }
+uint32_t version(nacre_state_reader* in) noexcept {
+  return in->version();
+}
 
 }  // namespace
 

@@ -19,13 +19,17 @@ nacre_status attach(nacre_instance* instance, const nacre_virtio_desc* desc, voi
   return NACRE_OK;
 }
 
-void detach(nacre_virtio* virtio) noexcept { virtio->instance->virtio.reset(); }
+void detach(nacre_virtio* virtio) noexcept {
+  virtio->instance->virtio.reset();
+}
 
 void set_config(nacre_virtio* virtio, uint32_t offset, const void* data, uint32_t length, uint8_t notify) noexcept {
   virtio->device->set_config(offset, data, length, notify != 0);
 }
 
-void needs_reset(nacre_virtio* virtio, const char* reason) noexcept { virtio->device->needs_reset(reason); }
+void needs_reset(nacre_virtio* virtio, const char* reason) noexcept {
+  virtio->device->needs_reset(reason);
+}
 
 }  // namespace
 

@@ -79,8 +79,8 @@ struct DeviceTable {
     return boundary::guard(slot, [&] { return of(self)->load(in); });
   }
 
-  static constexpr nacre_device_ops kOps{sizeof(nacre_device_ops), 0,     create, realize, unrealize, destroy,
-                                         reset,                    quiesce, resume, save,    load};
+  static constexpr nacre_device_ops kOps{
+      sizeof(nacre_device_ops), 0, create, realize, unrealize, destroy, reset, quiesce, resume, save, load};
 };
 
 }  // namespace nacre::sdk

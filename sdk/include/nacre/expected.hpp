@@ -16,9 +16,10 @@ class [[nodiscard]] Expected {
   Expected(E error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: likewise
   // What turns into a T by itself does so on `return` as well.
   template <typename U>
-    requires(std::is_convertible_v<U, T> && !std::is_convertible_v<U, E> &&
-             !std::is_same_v<std::remove_cvref_t<U>, Expected> && !std::is_same_v<std::remove_cvref_t<U>, T>)
-  Expected(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}  // NOLINT: likewise
+  requires(std::is_convertible_v<U, T> && !std::is_convertible_v<U, E> &&
+           !std::is_same_v<std::remove_cvref_t<U>, Expected> && !std::is_same_v<std::remove_cvref_t<U>, T>)
+      Expected(U&& value)
+      : state_(std::in_place_index<0>, std::forward<U>(value)) {}  // NOLINT: likewise
 
   explicit operator bool() const { return state_.index() == 0; }
   T& operator*() & { return checked(); }

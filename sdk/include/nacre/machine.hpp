@@ -60,8 +60,8 @@ struct MachineTable {
     return boundary::guard(slot, [&] { return of(self)->boot(slot); });
   }
 
-  static constexpr nacre_machine_ops kOps{sizeof(nacre_machine_ops), 0, create, destroy, layout, build, place,
-                                          displace, boot};
+  static constexpr nacre_machine_ops kOps{
+      sizeof(nacre_machine_ops), 0, create, destroy, layout, build, place, displace, boot};
 };
 
 template <typename M, size_t N>

@@ -30,22 +30,22 @@ constexpr nacre_type device_type(const char* name, const char* bus, const char* 
 
 // NACRE_PLUGIN(&type, ...): once in a plugin, at namespace scope. Id and version come from nacre_add_plugin(), which
 // writes the same into the note.
-#define NACRE_PLUGIN(...)                                                                                      \
-  extern "C" __attribute__((visibility("default"))) const nacre_plugin* nacre_plugin_entry_v0(                 \
-      const nacre_host_hello* hello) noexcept {                                                                \
-    static const nacre_type* const types[] = {__VA_ARGS__};                                                    \
-    static const nacre_plugin plugin = {sizeof(nacre_plugin),                                                  \
-                                        NACRE_PLUGIN_MAGIC,                                                    \
-                                        NACRE_ABI_MAJOR,                                                       \
-                                        NACRE_ABI_MINOR,                                                       \
-                                        static_cast<uint32_t>(std::size(types)),                               \
-                                        NACRE_PLUGIN_ID,                                                       \
-                                        NACRE_PLUGIN_VERSION,                                                  \
-                                        types,                                                                 \
-                                        nullptr,                                                               \
-                                        nullptr,                                                               \
-                                        nullptr};                                                              \
-    nacre::sdk::host.connect(hello);                                                                           \
-    return &plugin;                                                                                            \
-  }                                                                                                            \
+#define NACRE_PLUGIN(...)                                                                      \
+  extern "C" __attribute__((visibility("default"))) const nacre_plugin* nacre_plugin_entry_v0( \
+      const nacre_host_hello* hello) noexcept {                                                \
+    static const nacre_type* const types[] = {__VA_ARGS__};                                    \
+    static const nacre_plugin plugin = {sizeof(nacre_plugin),                                  \
+                                        NACRE_PLUGIN_MAGIC,                                    \
+                                        NACRE_ABI_MAJOR,                                       \
+                                        NACRE_ABI_MINOR,                                       \
+                                        static_cast<uint32_t>(std::size(types)),               \
+                                        NACRE_PLUGIN_ID,                                       \
+                                        NACRE_PLUGIN_VERSION,                                  \
+                                        types,                                                 \
+                                        nullptr,                                               \
+                                        nullptr,                                               \
+                                        nullptr};                                              \
+    nacre::sdk::host.connect(hello);                                                           \
+    return &plugin;                                                                            \
+  }                                                                                            \
   static_assert(true, "the macro wants a semicolon")

@@ -131,8 +131,7 @@ class Virtqueue {
                            load(reinterpret_cast<const uint64_t*>(from + 8))};
       std::memcpy(&copy, words, sizeof copy);
     } else {
-      for (size_t byte = 0; byte < sizeof copy; ++byte)
-        reinterpret_cast<uint8_t*>(&copy)[byte] = load(from + byte);
+      for (size_t byte = 0; byte < sizeof copy; ++byte) reinterpret_cast<uint8_t*>(&copy)[byte] = load(from + byte);
     }
     return copy;
   }

@@ -194,8 +194,8 @@ TEST_F(VirtqueueTest, RefusesAnIndirectOfWrongLength) {
   }
 }
 TEST_F(VirtqueueTest, RefusesAddressesThatAreNotMemory) {
-  const std::pair<uint64_t, uint32_t> cases[] = {
-      {kSize, 1}, {kSize - 1, 2}, {~0ull, 1}, {~0ull - 3, 8}, {1ull << 63, 512}, {0, ~0u}, {0xf0100000, 4}};
+  const std::pair<uint64_t, uint32_t> cases[] = {{kSize, 1},        {kSize - 1, 2}, {~0ull, 1},     {~0ull - 3, 8},
+                                                 {1ull << 63, 512}, {0, ~0u},       {0xf0100000, 4}};
   for (auto [address, length] : cases) {
     SetUp();
     ram_.fill(0);
