@@ -68,8 +68,9 @@ def _initramfs(kernel):
 
 
 def _paths_under_tmp(options, directory):
-    """Returns the paths below /tmp that the command names: inside, /tmp is fresh, and they must still be there."""
-    words = [directory, *options.command, *options.environment.values()]
+    """Returns the paths below /tmp that must still be there inside, where /tmp is fresh: what the command names, and this
+    source tree when it is there."""
+    words = [directory, str(HERE.parents[1]), *options.command, *options.environment.values()]
     found = {match for word in words for match in re.findall(r"/tmp/[^\s:,=;'\"]+", word)}
     existing = {path.rstrip("/") for path in found if os.path.exists(path)} - set(options.shares)
     return sorted(path for path in existing if not any(path.startswith(other + "/") for other in existing))
