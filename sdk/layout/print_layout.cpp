@@ -144,6 +144,12 @@ int main() {
   FIELD(nacre_device_desc, driver);
   FIELD(nacre_device_desc, id);
   FIELD(nacre_device_desc, bus);
+  FIELD(nacre_device_desc, backend);
+  FIELD(nacre_device_desc, bus_id);
+  FIELD(nacre_device_desc, addr);
+  FIELD(nacre_device_desc, lun);
+  FIELD(nacre_device_desc, hot);
+  FIELD(nacre_device_desc, reserved);
   STRUCT(nacre_placement);
   FIELD(nacre_placement, size);
   FIELD(nacre_placement, kind);
@@ -174,6 +180,7 @@ int main() {
   FIELD(nacre_machine_v1, x86_platform);
   FIELD(nacre_machine_v1, virtio_mmio_window);
   FIELD(nacre_machine_v1, device);
+  FIELD(nacre_machine_v1, replaceable_slot);
   FIELD(nacre_machine_v1, load_file);
   STRUCT(nacre_memory_region);
   FIELD(nacre_memory_region, gpa);

@@ -36,4 +36,9 @@ Answer qom_list_types(VirtualMachine&, const boost::json::object&, qmp::Context&
 Answer device_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer device_del(VirtualMachine&, const boost::json::object&, qmp::Context&);
 
+Answer blockdev_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer blockdev_del(VirtualMachine&, const boost::json::object&, qmp::Context&);
+
+Answer getfd(VirtualMachine&, const boost::json::object&, qmp::Context&);
+
 }  // namespace nacre::commands
