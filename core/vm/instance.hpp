@@ -51,6 +51,8 @@ struct nacre_instance {
   std::function<void()> powerdown;             // the power button, see lifecycle.h
   std::vector<uint64_t> memory_subscriptions;  // of GuestMemory::subscribe
   std::vector<std::string> commands;           // QMP commands that it has added
+  uint32_t pins = 0;                           // of guest memory, see memory.h
+  bool balloon = false;                        // it is the machine's balloon
   nacre_placement placement{};
   bool placed = false;
 

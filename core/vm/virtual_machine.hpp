@@ -5,8 +5,10 @@
 #include <memory>
 #include <string>
 
+#include "core/backend/random_sources.hpp"
 #include "core/loop/io_thread.hpp"
 #include "core/plugin/registry.hpp"
+#include "core/vm/balloon.hpp"
 #include "core/vm/chardevs.hpp"
 #include "core/vm/devices.hpp"
 #include "core/vm/disks.hpp"
@@ -58,6 +60,8 @@ class VirtualMachine {
   LifeCycle& life_cycle() { return life_cycle_; }
   Disks& disks() { return disks_; }
   Chardevs& chardevs() { return chardevs_; }
+  RandomSources& random_sources() { return random_sources_; }
+  Balloon& balloon() { return balloon_; }
   PluginMonitor* monitor() { return monitor_; }
   void set_monitor(PluginMonitor* monitor) { monitor_ = monitor; }
 
@@ -68,6 +72,8 @@ class VirtualMachine {
   std::map<std::string, std::unique_ptr<IoThread>> iothreads_;
   Disks disks_;
   Chardevs chardevs_;
+  RandomSources random_sources_;
+  Balloon balloon_;
   LifeCycle life_cycle_;
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<Machine> machine_;
