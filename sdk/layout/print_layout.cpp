@@ -161,6 +161,12 @@ int main() {
   FIELD(nacre_device_desc, driver);
   FIELD(nacre_device_desc, id);
   FIELD(nacre_device_desc, bus);
+  FIELD(nacre_device_desc, backend);
+  FIELD(nacre_device_desc, bus_id);
+  FIELD(nacre_device_desc, addr);
+  FIELD(nacre_device_desc, lun);
+  FIELD(nacre_device_desc, hot);
+  FIELD(nacre_device_desc, reserved);
   STRUCT(nacre_placement);
   FIELD(nacre_placement, size);
   FIELD(nacre_placement, kind);
@@ -191,6 +197,7 @@ int main() {
   FIELD(nacre_machine_v1, x86_platform);
   FIELD(nacre_machine_v1, virtio_mmio_window);
   FIELD(nacre_machine_v1, device);
+  FIELD(nacre_machine_v1, replaceable_slot);
   FIELD(nacre_machine_v1, load_file);
   STRUCT(nacre_memory_region);
   FIELD(nacre_memory_region, gpa);
@@ -324,8 +331,9 @@ int main() {
   FIELD(nacre_virtqueue, used);
   FIELD(nacre_virtqueue, kick_fd);
   FIELD(nacre_virtqueue, call_fd);
-  FIELD(nacre_virtqueue, isr);
-  FIELD(nacre_virtqueue, isr_bits);
+  FIELD(nacre_virtqueue, interrupt);
+  FIELD(nacre_virtqueue, interrupt_opaque);
+  FIELD(nacre_virtqueue, first);
   FIELD(nacre_virtqueue, ready);
   FIELD(nacre_virtqueue, reserved);
   STRUCT(nacre_virtio_activation);

@@ -40,4 +40,9 @@ Answer query_balloon_stats(VirtualMachine&, const boost::json::object&, qmp::Con
 Answer device_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer device_del(VirtualMachine&, const boost::json::object&, qmp::Context&);
 
+Answer blockdev_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer blockdev_del(VirtualMachine&, const boost::json::object&, qmp::Context&);
+
+Answer getfd(VirtualMachine&, const boost::json::object&, qmp::Context&);
+
 }  // namespace nacre::commands

@@ -15,6 +15,27 @@ constexpr Argument kDeviceAdd[] = {{"driver", Type::String, true, "the driver's 
 constexpr Argument kDeviceId[] = {{"id", Type::String, true, "the device's id"}};
 
 constexpr Argument kBalloon[] = {{"value", Type::Int, true, "the memory that the guest shall keep, in bytes"}};
+constexpr Argument kFile[] = {{"driver", Type::String, true, "file or host_device"},
+                              {"filename", Type::String, true, "path of the image"},
+                              {"aio", Type::String, false, "native, iouring, threads or off"}};
+constexpr Argument kCache[] = {{"direct", Type::Bool, false, "past the host's page cache (true)"},
+                               {"no-flush", Type::Bool, false, "accepted, and without effect"}};
+constexpr Argument kBlockdevAdd[] = {{"node-name", Type::String, true, "the new drive's id"},
+                                     {"file", Type::Object, true, "where it is", {}, kFile},
+                                     {"cache", Type::Object, false, "how it is cached", {}, kCache},
+                                     {"read-only", Type::Bool, false, "it cannot be written (false)"},
+                                     {"driver", Type::String, false, "raw"},
+                                     {"discard", Type::String, false, "unmap or ignore"},
+                                     {"detect-zeroes", Type::String, false, "off, on or unmap"},
+                                     {"throttling.iops-total", Type::Int, false, "requests a second; 0: no limit"},
+                                     {"media", Type::String, false, "accepted, and without effect"},
+                                     {"backing", Type::String, false, "likewise"},
+                                     {"id", Type::String, false, "likewise"},
+                                     {"options", Type::String, false, "likewise"},
+                                     {"l2-cache-size", Type::Any, false, "likewise"},
+                                     {"refcount-cache-size", Type::Any, false, "likewise"}};
+constexpr Argument kNodeName[] = {{"node-name", Type::String, true, "the drive's id"}};
+constexpr Argument kFdName[] = {{"fdname", Type::String, true, "what later commands call the descriptor"}};
 
 struct Row {
   std::string_view name;
@@ -34,6 +55,9 @@ constexpr Row kRows[] = {
     {"device_add", device_add, "makes a device; further arguments are the driver's properties", "nothing", kDeviceAdd,
      true},
     {"device_del", device_del, "takes a device away", "nothing", kDeviceId},
+    {"blockdev-add", blockdev_add, "opens a disk image for a device", "nothing", kBlockdevAdd},
+    {"blockdev-del", blockdev_del, "closes a disk image that no device has", "nothing", kNodeName},
+    {"getfd", getfd, "takes a descriptor that came with the command", "nothing", kFdName},
     {"query-hotpluggable-cpus", query_hotpluggable_cpus, "the vCPUs that there are or can be", "list"},
     {"query-cpus", query_cpus, "the vCPUs with their threads", "list"},
     {"balloon", balloon, "asks the guest to keep only so much memory; more than it has means all", "nothing", kBalloon},
