@@ -5,8 +5,10 @@
 #include <memory>
 #include <string>
 
+#include "core/backend/random_sources.hpp"
 #include "core/loop/io_thread.hpp"
 #include "core/plugin/registry.hpp"
+#include "core/vm/balloon.hpp"
 #include "core/vm/chardevs.hpp"
 #include "core/vm/devices.hpp"
 #include "core/vm/disks.hpp"
@@ -61,6 +63,8 @@ class VirtualMachine {
   LifeCycle& life_cycle() { return life_cycle_; }
   Disks& disks() { return disks_; }
   Chardevs& chardevs() { return chardevs_; }
+  RandomSources& random_sources() { return random_sources_; }
+  Balloon& balloon() { return balloon_; }
   PassedFds& passed_fds() { return passed_fds_; }
   PluginMonitor* monitor() { return monitor_; }
   void set_monitor(PluginMonitor* monitor) { monitor_ = monitor; }
@@ -72,6 +76,8 @@ class VirtualMachine {
   std::map<std::string, std::unique_ptr<IoThread>> iothreads_;
   Disks disks_;
   Chardevs chardevs_;
+  RandomSources random_sources_;
+  Balloon balloon_;
   PassedFds passed_fds_;
   LifeCycle life_cycle_;
   std::unique_ptr<Platform> platform_;

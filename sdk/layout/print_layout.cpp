@@ -7,6 +7,23 @@
 #define FIELD(type, field) std::printf("  %s %zu %zu\n", #field, offsetof(type, field), sizeof(((type*)nullptr)->field))
 
 int main() {
+  STRUCT(nacre_balloon_stats);
+  FIELD(nacre_balloon_stats, size);
+  FIELD(nacre_balloon_stats, known);
+  FIELD(nacre_balloon_stats, last_update);
+  FIELD(nacre_balloon_stats, values);
+  STRUCT(nacre_balloon_ops);
+  FIELD(nacre_balloon_ops, size);
+  FIELD(nacre_balloon_ops, reserved);
+  FIELD(nacre_balloon_ops, set_target);
+  FIELD(nacre_balloon_ops, actual);
+  FIELD(nacre_balloon_ops, stats);
+  STRUCT(nacre_balloon_v1);
+  FIELD(nacre_balloon_v1, size);
+  FIELD(nacre_balloon_v1, reserved);
+  FIELD(nacre_balloon_v1, attach);
+  FIELD(nacre_balloon_v1, detach);
+  FIELD(nacre_balloon_v1, changed);
   STRUCT(nacre_block_request);
   FIELD(nacre_block_request, op);
   FIELD(nacre_block_request, flags);
@@ -205,6 +222,9 @@ int main() {
   FIELD(nacre_memory_v1, read);
   FIELD(nacre_memory_v1, write);
   FIELD(nacre_memory_v1, on_change);
+  FIELD(nacre_memory_v1, discard);
+  FIELD(nacre_memory_v1, pin);
+  FIELD(nacre_memory_v1, unpin);
   STRUCT(nacre_mmio_ops);
   FIELD(nacre_mmio_ops, size);
   FIELD(nacre_mmio_ops, reserved);
@@ -251,6 +271,10 @@ int main() {
   FIELD(nacre_qmp_v1, command);
   FIELD(nacre_qmp_v1, reply_json);
   FIELD(nacre_qmp_v1, event);
+  STRUCT(nacre_rng_v1);
+  FIELD(nacre_rng_v1, size);
+  FIELD(nacre_rng_v1, reserved);
+  FIELD(nacre_rng_v1, open);
   STRUCT(nacre_state_v1);
   FIELD(nacre_state_v1, size);
   FIELD(nacre_state_v1, reserved);

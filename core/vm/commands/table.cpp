@@ -14,6 +14,7 @@ constexpr Argument kDeviceAdd[] = {{"driver", Type::String, true, "the driver's 
                                    {"id", Type::String, true, "the new device's id"}};
 constexpr Argument kDeviceId[] = {{"id", Type::String, true, "the device's id"}};
 
+constexpr Argument kBalloon[] = {{"value", Type::Int, true, "the memory that the guest shall keep, in bytes"}};
 constexpr Argument kFile[] = {{"driver", Type::String, true, "file or host_device"},
                               {"filename", Type::String, true, "path of the image"},
                               {"aio", Type::String, false, "native, iouring, threads or off"}};
@@ -59,6 +60,10 @@ constexpr Row kRows[] = {
     {"getfd", getfd, "takes a descriptor that came with the command", "nothing", kFdName},
     {"query-hotpluggable-cpus", query_hotpluggable_cpus, "the vCPUs that there are or can be", "list"},
     {"query-cpus", query_cpus, "the vCPUs with their threads", "list"},
+    {"balloon", balloon, "asks the guest to keep only so much memory; more than it has means all", "nothing", kBalloon},
+    {"query-balloon", query_balloon, "the memory that the guest has now, in bytes", "object"},
+    {"query-balloon-stats", query_balloon_stats, "what the guest says about its memory, and when; asks it for newer",
+     "object"},
     {"query-status", query_status, "whether the machine runs", "object"},
     {"query-target", query_target, "the architecture", "object"},
     {"query-kvm", query_kvm, "whether KVM is in use", "object"},
@@ -78,6 +83,8 @@ constexpr Argument kReset[] = {{"guest", Type::Bool, true, "the guest asked for 
 constexpr Argument kDeviceDeleted[] = {{"device", Type::String, true, "the device's id"},
                                        {"path", Type::String, true, "likewise"}};
 
+constexpr Argument kBalloonChanged[] = {{"actual", Type::Int, true, "the memory that the guest has now, in bytes"}};
+
 constexpr qmp::Event kEvents[] = {
     {"SHUTDOWN", "the machine has ended", kShutdown},
     {"RESET", "the machine was reset", kReset},
@@ -85,6 +92,7 @@ constexpr qmp::Event kEvents[] = {
     {"RESUME", "the vCPUs run again", {}},
     {"POWERDOWN", "the power button was pressed", {}},
     {"DEVICE_DELETED", "a device is gone", kDeviceDeleted},
+    {"BALLOON_CHANGED", "the guest's memory has changed", kBalloonChanged},
 };
 
 }  // namespace
