@@ -12,6 +12,7 @@
 #include "core/vm/disks.hpp"
 #include "core/vm/life_cycle.hpp"
 #include "core/vm/machine.hpp"
+#include "core/vm/netdevs.hpp"
 #include "core/vm/platform.hpp"
 
 namespace nacre {
@@ -58,6 +59,7 @@ class VirtualMachine {
   LifeCycle& life_cycle() { return life_cycle_; }
   Disks& disks() { return disks_; }
   Chardevs& chardevs() { return chardevs_; }
+  Netdevs& netdevs() { return netdevs_; }
   PluginMonitor* monitor() { return monitor_; }
   void set_monitor(PluginMonitor* monitor) { monitor_ = monitor; }
 
@@ -68,6 +70,7 @@ class VirtualMachine {
   std::map<std::string, std::unique_ptr<IoThread>> iothreads_;
   Disks disks_;
   Chardevs chardevs_;
+  Netdevs netdevs_;
   LifeCycle life_cycle_;
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<Machine> machine_;

@@ -27,6 +27,7 @@ const Extension kExtensions[] = {
     {NACRE_EXT_LIFECYCLE, &kLifecycle},
     {NACRE_EXT_BLOCK, &kBlock},
     {NACRE_EXT_CHARDEV, &kChardev},
+    {NACRE_EXT_NET, &kNet},
     {NACRE_EXT_MACHINE, &kMachine},
     {NACRE_EXT_VCPU, &kVcpu},
 };

@@ -14,6 +14,7 @@
 #include <nacre/abi/machine.h>
 #include <nacre/abi/memory.h>
 #include <nacre/abi/mmio.h>
+#include <nacre/abi/net.h>
 #include <nacre/abi/note.h>
 #include <nacre/abi/props.h>
 #include <nacre/abi/qmp.h>
@@ -36,6 +37,7 @@
   X(NACRE_EXT_LIFECYCLE, nacre_lifecycle_v1, 0)   \
   X(NACRE_EXT_BLOCK, nacre_block_v1, 0)           \
   X(NACRE_EXT_CHARDEV, nacre_chardev_v1, 0)       \
+  X(NACRE_EXT_NET, nacre_net_v1, 0)               \
   X(NACRE_EXT_MACHINE, nacre_machine_v1, 1)       \
   X(NACRE_EXT_VCPU, nacre_vcpu_v1, 1)
 
