@@ -33,8 +33,13 @@ class Vhost {
   explicit operator bool() const { return fd_ >= 0; }
 
   // Makes this process the owner: the kernel reads and writes its memory from now on, until the descriptor is closed.
-  // NACRE_BUSY where somebody is the owner already (a descriptor that was handed in after use).
-  Status own() const { return call(VHOST_SET_OWNER, nullptr, "make this process the owner of the descriptor"); }
+  // Again is no error. NACRE_BUSY where another process is the owner (a descriptor that was handed in after use).
+  Status own() const {
+    Status owned = call(VHOST_SET_OWNER, nullptr, "make this process the owner of the descriptor");
+    // "Busy" is also the answer to the owner; this request only the owner may make, and it changes nothing.
+    if (!owned && owned.error().code == NACRE_BUSY && set_fd(VHOST_SET_VRING_ERR, 0, -1)) return {};
+    return owned;
+  }
 
   // What the kernel can do, as virtio feature bits (virtio 1.2 §6 and those of the device type).
   Result<uint64_t> features() const {
