@@ -77,19 +77,20 @@ MmioTransport::~MmioTransport() {
 }
 
 Status MmioTransport::plug(VirtioDevice& device, uint32_t gsi) {
+  gsi_ = gsi;
   queues_.clear();
   queues_.resize(device.queue_sizes().size());
   device_ = &device;
-  if (Status made = make_eventfds(gsi); !made) {
-    drop_eventfds();
-    device_ = nullptr;
-    return made;
-  }
-  std::memcpy(window_ + kConfig, device.config().data(), device.config().size());
   clear();
+  show(device);
+  return {};
+}
+
+void MmioTransport::show(VirtioDevice& device) {
+  std::memset(window_ + kConfig, 0, NACRE_VIRTIO_CONFIG_MAX);
+  std::memcpy(window_ + kConfig, device.config().data(), device.config().size());
   device.plug_into(this);
   put(kDeviceId, device.device_id());
-  return {};
 }
 
 void MmioTransport::unplug() {
@@ -99,27 +100,79 @@ void MmioTransport::unplug() {
   put(kDeviceId, 0);
   std::memset(window_ + kConfig, 0, NACRE_VIRTIO_CONFIG_MAX);
   drop_eventfds();
+  queues_.clear();
   device_ = nullptr;
 }
 
-Status MmioTransport::make_eventfds(uint32_t gsi) {
-  gsi_ = gsi;
-  call_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+Status MmioTransport::can_take_over(const VirtioDevice& device) const {
+  if (device.device_id() != device_->device_id())
+    return fail("the driver in the guest knows this slot as a device of kind {}, not {}", device_->device_id(),
+                device.device_id());
+  if (device.queue_sizes().size() != queues_.size())
+    return fail("the driver in the guest has set up {} queues here and the new device has {}; give it as many",
+                queues_.size(), device.queue_sizes().size());
+  for (size_t i = 0; i < queues_.size(); ++i)
+    if (queues_[i].ready && queues_[i].num > device.queue_sizes()[i])
+      return fail("the driver in the guest has given queue {} {} entries and the new device has {}; give it as many", i,
+                  queues_[i].num, device.queue_sizes()[i]);
+  return {};
+}
+
+Status MmioTransport::replace(VirtioDevice& device) {
+  auto lock = lock_and_serve();
+  VirtioDevice& old = *device_;
+  if (get(kStatus) == 0) {  // no driver has seen it
+    old.plug_into(nullptr);
+    drop_eventfds();
+    return plug(device, gsi_);
+  }
+  if (Status possible = can_take_over(device); !possible) return possible;
+  const bool active = active_;
+  if (active) {
+    old.reset();
+    device_ = &device;
+    if (!activate()) {
+      device_ = &old;
+      if (!activate()) needs_reset();
+      return fail(
+          "it cannot take over from the device before it: the driver in the guest uses features or a set-up that "
+          "it does not have");
+    }
+  }
+  device_ = &device;
+  old.plug_into(nullptr);
+  put(kConfigGeneration, get(kConfigGeneration) + 1);
+  show(device);
+  put(kConfigGeneration, get(kConfigGeneration) + 1);
+  // What the driver asked for between the two has had its notification.
+  uint64_t one = 1;
+  for (Queue& queue : queues_)
+    if (active && queue.ready) [[maybe_unused]]
+      ssize_t written = ::write(queue.kick.get(), &one, sizeof one);
+  if (get(kStatus) & kDriverOk) config_interrupt();
+  return {};
+}
+
+// On the first activation, so that a slot whose driver never comes costs nothing; they stay until the device is
+// unplugged, since each change makes KVM wait for the running vCPUs.
+Status MmioTransport::make_eventfds() {
+  if (call_) return {};
+  Fd call(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   ack_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!call_ || !ack_) return fail("{}: no eventfd: {}.", device_->name(), strerror(errno));
+  if (!call || !ack_) return fail("no eventfd: {}", strerror(errno));
   for (Queue& queue : queues_) {
     queue.kick = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!queue.kick) return fail("{}: no eventfd: {}.", device_->name(), strerror(errno));
+    if (!queue.kick) return fail("no eventfd: {}", strerror(errno));
   }
+  call_ = std::move(call);
   if (!vm_) return {};
-  // Registered for as long as the device is plugged in: each change makes KVM wait for the running vCPUs.
-  if (Status added = vm_->add_irqfd(gsi, call_.get()); !added) return added;
-  for (size_t i = 0; i < queues_.size(); ++i) {
-    Status added =
-        vm_->add_ioeventfd({.address = base_ + kQueueNotify, .length = 4, .match = i}, queues_[i].kick.get());
-    if (!added) return added;
-  }
-  return vm_->add_ioeventfd({.address = base_ + kInterruptAck, .length = 4, .match = kUsedBuffer}, ack_.get());
+  Status added = vm_->add_irqfd(gsi_, call_.get());
+  for (size_t i = 0; added && i < queues_.size(); ++i)
+    added = vm_->add_ioeventfd({.address = base_ + kQueueNotify, .length = 4, .match = i}, queues_[i].kick.get());
+  if (added)
+    added = vm_->add_ioeventfd({.address = base_ + kInterruptAck, .length = 4, .match = kUsedBuffer}, ack_.get());
+  if (!added) drop_eventfds();
+  return added;
 }
 
 void MmioTransport::drop_eventfds() {
@@ -127,13 +180,12 @@ void MmioTransport::drop_eventfds() {
     // What was never added is not found; there is nothing to undo then.
     (void)vm_->remove_irqfd(gsi_, call_.get());
     for (size_t i = 0; i < queues_.size(); ++i)
-      if (queues_[i].kick)
-        (void)vm_->remove_ioeventfd({.address = base_ + kQueueNotify, .length = 4, .match = i}, queues_[i].kick.get());
+      (void)vm_->remove_ioeventfd({.address = base_ + kQueueNotify, .length = 4, .match = i}, queues_[i].kick.get());
     (void)vm_->remove_ioeventfd({.address = base_ + kInterruptAck, .length = 4, .match = kUsedBuffer}, ack_.get());
   }
   call_.close();
   ack_.close();
-  queues_.clear();
+  for (Queue& queue : queues_) queue.kick.close();
 }
 
 void MmioTransport::write(uint32_t offset, uint32_t width, uint64_t value) {
@@ -146,16 +198,21 @@ void MmioTransport::write(uint32_t offset, uint32_t width, uint64_t value) {
 }
 
 void MmioTransport::reset() {
+  auto lock = lock_and_serve();
+  if (device_) reset_locked();
+}
+
+// A vCPU may hold the lock while it waits for the loop that this thread runs: serve it, rather than wait for each
+// other.
+std::unique_lock<std::mutex> MmioTransport::lock_and_serve() {
   std::unique_lock lock(mutex_, std::try_to_lock);
-  // A vCPU may hold the lock while it waits for the loop that this thread runs: serve it, rather than wait for each
-  // other.
   while (!lock) {
     if (EventLoop* own = EventLoop::current())
       own->run_posted_until([&] { return lock.try_lock(); }, std::chrono::milliseconds(1));
     else
       lock.lock();
   }
-  if (device_) reset_locked();
+  return lock;
 }
 
 void MmioTransport::write_register(uint32_t reg, uint32_t value) {
@@ -185,7 +242,7 @@ void MmioTransport::write_register(uint32_t reg, uint32_t value) {
       }
       break;
     case kInterruptAck:
-      __atomic_fetch_and(at(kInterruptStatus), ~value, __ATOMIC_SEQ_CST);
+      __atomic_fetch_and(at(kInterruptStatus), ~value | kUsedBuffer, __ATOMIC_SEQ_CST);
       break;
     case kStatus:
       write_status(value);
@@ -312,7 +369,7 @@ Status MmioTransport::check(const Queue& queue, size_t index) const {
   return {};
 }
 
-bool MmioTransport::activate() {
+Result<std::vector<nacre_virtqueue>> MmioTransport::set_up_queues() {
   std::vector<nacre_virtqueue> queues(queues_.size());
   for (size_t i = 0; i < queues_.size(); ++i) {
     const Queue& queue = queues_[i];
@@ -320,28 +377,43 @@ bool MmioTransport::activate() {
     queues[i].index = static_cast<uint16_t>(i);
     queues[i].kick_fd = queues[i].call_fd = -1;
     if (!queue.ready) continue;
-    if (Status valid = check(queue, i); !valid) {
-      device_->driver_failed(valid.error().message);
-      return false;
-    }
+    if (Status valid = check(queue, i); !valid) return valid.error();
     queues[i].num = static_cast<uint16_t>(queue.num);
     queues[i].desc = queue.desc;
     queues[i].avail = queue.avail;
     queues[i].used = queue.used;
     queues[i].kick_fd = queue.kick.get();
     queues[i].call_fd = call_.get();
-    queues[i].isr = at(kInterruptStatus);
-    queues[i].isr_bits = kUsedBuffer;
+    queues[i].interrupt = on_interrupt;
+    queues[i].interrupt_opaque = this;
+    // 0 with a driver that has just set it up (§2.7.8); else all that the device before has taken it has given back.
+    queues[i].first = used_index(queue);
     queues[i].ready = 1;
+  }
+  return queues;
+}
+
+uint16_t MmioTransport::used_index(const Queue& queue) const {
+  uint16_t index = 0;
+  memory_.read(queue.used + 2, &index, sizeof index);
+  return index;
+}
+
+bool MmioTransport::activate() {
+  Status made = make_eventfds();
+  auto queues = made ? set_up_queues() : made.error();
+  if (!queues) {
+    device_->driver_failed(queues.error().message);
+    return active_ = false;
   }
   nacre_virtio_activation activation{};
   activation.size = sizeof activation;
-  activation.n_queues = static_cast<uint32_t>(queues.size());
+  activation.n_queues = static_cast<uint32_t>(queues->size());
   activation.queue_size = sizeof(nacre_virtqueue);
   activation.features = driver_features_;
-  activation.queues = queues.data();
-  active_ = device_->activate(activation);
-  return active_;
+  activation.queues = queues->data();
+  put(kInterruptStatus, get(kInterruptStatus) | kUsedBuffer);
+  return active_ = device_->activate(activation);
 }
 
 void MmioTransport::set_config(uint32_t offset, const void* data, uint32_t length, bool notify) {
@@ -363,8 +435,26 @@ void MmioTransport::needs_reset() {
 
 void MmioTransport::config_interrupt() {
   __atomic_fetch_or(at(kInterruptStatus), kConfigChange, __ATOMIC_SEQ_CST);
-  uint64_t one = 1;
-  [[maybe_unused]] ssize_t written = ::write(call_.get(), &one, sizeof one);
+  on_interrupt(this);
+}
+
+// An irqfd of a line is raised by a worker of the kernel, which two switches of threads precede; setting the line is
+// done when the call returns. Up and down of one thread must not lie inside those of another, or an edge is lost:
+// whoever comes meanwhile leaves its own to the thread that is at it.
+void MmioTransport::on_interrupt(void* self) noexcept {
+  auto& me = *static_cast<MmioTransport*>(self);
+  if (me.interrupts_.fetch_add(1)) return;
+  uint32_t raised;
+  do {
+    raised = me.interrupts_.load();
+    if (me.vm_) {
+      (void)me.vm_->set_irq_line(me.gsi_, true);
+      (void)me.vm_->set_irq_line(me.gsi_, false);
+    } else if (me.call_) {
+      uint64_t one = 1;
+      [[maybe_unused]] ssize_t written = ::write(me.call_.get(), &one, sizeof one);
+    }
+  } while (me.interrupts_.fetch_sub(raised) != raised);
 }
 
 }  // namespace nacre::virtio

@@ -207,9 +207,9 @@ TEST_F(MmioTransportTest, ChangesTheConfiguration) {
   write(kStatus, 15);
   device_->set_config(0, changed, 1, true);
   EXPECT_TRUE(signalled(transport_->call_fd()));
-  EXPECT_EQ(read(kIsr), 2u);
-  write(kAck, 2);
-  EXPECT_EQ(read(kIsr), 0u);
+  EXPECT_EQ(read(kIsr), 3u);
+  write(kAck, 3);
+  EXPECT_EQ(read(kIsr), 1u);                 // for as long as it is active
   device_->set_config(7, changed, 2, true);  // beyond the end: ignored
   transport_->write(kConfig + 4, 2, 0x4241);
   EXPECT_EQ(recorder_.written, "4:AB");

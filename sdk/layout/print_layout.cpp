@@ -320,8 +320,9 @@ int main() {
   FIELD(nacre_virtqueue, used);
   FIELD(nacre_virtqueue, kick_fd);
   FIELD(nacre_virtqueue, call_fd);
-  FIELD(nacre_virtqueue, isr);
-  FIELD(nacre_virtqueue, isr_bits);
+  FIELD(nacre_virtqueue, interrupt);
+  FIELD(nacre_virtqueue, interrupt_opaque);
+  FIELD(nacre_virtqueue, first);
   FIELD(nacre_virtqueue, ready);
   FIELD(nacre_virtqueue, reserved);
   STRUCT(nacre_virtio_activation);

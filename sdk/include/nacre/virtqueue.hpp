@@ -5,7 +5,6 @@
 #pragma once
 
 #include <nacre/abi/virtio.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <nacre/descriptor_chain.hpp>
@@ -30,10 +29,9 @@ class Virtqueue {
     num_ = queue.num;
     indirect_ = features >> kVirtioRingIndirectDesc & 1;
     event_idx_ = features >> kVirtioRingEventIdx & 1;
-    call_fd_ = queue.call_fd;
-    isr_ = queue.isr;
-    isr_bits_ = queue.isr_bits;
-    next_avail_ = next_used_ = signalled_used_ = 0;
+    interrupt_ = queue.interrupt;
+    interrupt_opaque_ = queue.interrupt_opaque;
+    next_avail_ = next_used_ = signalled_used_ = queue.first;
     broken_ = nullptr;
     desc_ = memory.translate(queue.desc, 16ull * num_);
     avail_ = reinterpret_cast<uint16_t*>(memory.translate(queue.avail, 6 + 2ull * num_));
@@ -82,7 +80,7 @@ class Virtqueue {
       wanted = !(load(&avail_[0]) & 1);
     }
     signalled_used_ = next_used_;
-    if (wanted) interrupt();
+    if (wanted) interrupt_(interrupt_opaque_);
   }
 
   // Asks the driver for a notification of its next chain; true when one came in the meantime, so that the caller must
@@ -181,13 +179,6 @@ class Virtqueue {
 
   uint16_t* used_index() const { return reinterpret_cast<uint16_t*>(used_ + 2); }
 
-  void interrupt() {
-    if (isr_) __atomic_fetch_or(isr_, isr_bits_, __ATOMIC_SEQ_CST);
-    uint64_t one = 1;
-    // An eventfd takes a write until its counter is full, and then the interrupt is pending anyway.
-    [[maybe_unused]] ssize_t written = ::write(call_fd_, &one, sizeof one);
-  }
-
   bool fails(const char* why) {
     broken_ = why;
     return false;
@@ -207,9 +198,8 @@ class Virtqueue {
   uint16_t signalled_used_ = 0;
   bool indirect_ = false;
   bool event_idx_ = false;
-  int call_fd_ = -1;
-  uint32_t* isr_ = nullptr;
-  uint32_t isr_bits_ = 0;
+  void (*interrupt_)(void*) noexcept = nullptr;
+  void* interrupt_opaque_ = nullptr;
   const char* broken_ = nullptr;
 };
 

@@ -18,11 +18,14 @@ typedef struct nacre_virtqueue {
   uint64_t avail;
   uint64_t used;
   int32_t kick_fd;       /* readable after the driver's notification; the host owns it */
-  int32_t call_fd;       /* write an 8-byte 1 to interrupt the driver; the host owns it */
-  uint32_t *isr;         /* not NULL: OR `isr_bits` into it, atomically, before each interrupt */
-  uint32_t isr_bits;
+  int32_t call_fd;       /* interrupts the driver when an 8-byte 1 is written to it, for rings that the kernel or another
+                          * process serves; the host owns it */
+  /* [any] Interrupts the driver: quicker than call_fd. */
+  void (*interrupt)(void *interrupt_opaque) NACRE_NOEXCEPT;
+  void *interrupt_opaque;
+  uint16_t first;        /* index, available and used, to begin with: 0, or where another device has stopped */
   uint8_t ready;         /* 0: the driver does not use this queue; nothing else is valid */
-  uint8_t reserved[3];
+  uint8_t reserved[5];
 } nacre_virtqueue;
 
 typedef struct nacre_virtio_activation {
@@ -30,7 +33,8 @@ typedef struct nacre_virtio_activation {
   uint32_t n_queues;
   uint32_t queue_size; /* the stride of `queues` */
   uint32_t reserved;
-  uint64_t features;   /* what both sides agreed on */
+  uint64_t features;   /* what both sides agreed on; a device that takes over from another, in a slot whose driver goes on,
+                        * may see features that it did not offer, and fails when it cannot work with them */
   const nacre_virtqueue *queues; /* valid during the call only; what it points to, until reset() */
 } nacre_virtio_activation;
 
