@@ -21,7 +21,8 @@ class VhostPair {
         features_(features),
         vhost_(net.vhost_fd(pair)),
         broken_(broken),
-        opaque_(opaque) {}
+        opaque_(opaque),
+        position_{receive.first, transmit.first} {}
   ~VhostPair() { stop(); }
   VhostPair(const VhostPair&) = delete;
   VhostPair& operator=(const VhostPair&) = delete;
@@ -45,9 +46,9 @@ class VhostPair {
   const sdk::Vhost vhost_;
   const nacre_callback broken_;
   void* const opaque_;
+  uint16_t position_[2];
   int error_fd_ = -1;
   sdk::Watch error_watch_;
-  uint16_t position_[2] = {0, 0};
 };
 
 }  // namespace nacre::virtio_net

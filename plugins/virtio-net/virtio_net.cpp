@@ -82,7 +82,7 @@ class VirtioNet : public sdk::VirtioDevice {
       features |= bit(kMtu);
       config_.mtu = static_cast<uint16_t>(*mtu);
     }
-    config_.mac = own_mac();
+    config_.mac = mac_ = own_mac();
     config_.status = net_ ? kLinkUp : 0;
     config_.max_virtqueue_pairs = max_pairs_;
 
@@ -108,6 +108,10 @@ class VirtioNet : public sdk::VirtioDevice {
     control_.reset();
     pairs_.clear();
     vhosts_.clear();
+    if (config_.mac != mac_) {
+      config_.mac = mac_;
+      show_config(false);
+    }
     if (memory_) host.memory->release(instance(), memory_);
     memory_ = nullptr;
   }
@@ -229,6 +233,7 @@ class VirtioNet : public sdk::VirtioDevice {
   sdk::Net net_;
   DefaultMac default_mac_;
   Config config_{};
+  Mac mac_{};  // without what the driver has set
   uint16_t max_pairs_ = 1;
 
   nacre_loop* loop_ = nullptr;
