@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/backend/block_options.hpp"
+#include "core/backend/net_options.hpp"
 #include "core/base/result.hpp"
 
 namespace nacre::cli {
@@ -104,6 +105,7 @@ struct Options {
   std::string kernel, initrd, append;  // empty when not given
 
   std::vector<BlockOptions> drives;          // ids unique
+  std::vector<NetOptions> netdevs;           // ids unique
   std::vector<Chardev> chardevs;             // ids unique, the one of -serial included
   std::string serial;                        // id of the chardev of the serial port, empty for no port
   std::vector<Device> devices;               // in order; ids unique where given

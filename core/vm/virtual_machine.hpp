@@ -15,6 +15,7 @@
 #include "core/vm/life_cycle.hpp"
 #include "core/vm/machine.hpp"
 #include "core/vm/passed_fds.hpp"
+#include "core/vm/netdevs.hpp"
 #include "core/vm/platform.hpp"
 #include "core/vm/replaceable_slots.hpp"
 
@@ -66,6 +67,7 @@ class VirtualMachine {
   RandomSources& random_sources() { return random_sources_; }
   Balloon& balloon() { return balloon_; }
   PassedFds& passed_fds() { return passed_fds_; }
+  Netdevs& netdevs() { return netdevs_; }
   PluginMonitor* monitor() { return monitor_; }
   void set_monitor(PluginMonitor* monitor) { monitor_ = monitor; }
 
@@ -79,6 +81,7 @@ class VirtualMachine {
   RandomSources random_sources_;
   Balloon balloon_;
   PassedFds passed_fds_;
+  Netdevs netdevs_;
   LifeCycle life_cycle_;
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<Machine> machine_;

@@ -36,6 +36,8 @@ Answer qom_list_types(VirtualMachine&, const boost::json::object&, qmp::Context&
 Answer balloon(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer query_balloon(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer query_balloon_stats(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer netdev_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer netdev_del(VirtualMachine&, const boost::json::object&, qmp::Context&);
 
 Answer device_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer device_del(VirtualMachine&, const boost::json::object&, qmp::Context&);

@@ -12,6 +12,21 @@ constexpr Argument kPluginFile[] = {{"file", Type::String, true, "path of the pl
 constexpr Argument kPluginId[] = {{"id", Type::String, true, "the plugin's id"}};
 constexpr Argument kDeviceAdd[] = {{"driver", Type::String, true, "the driver's name"},
                                    {"id", Type::String, true, "the new device's id"}};
+constexpr Argument kNetdevAdd[] = {{"id", Type::String, true, "the new back end's id"},
+                                   {"type", Type::String, false, "tap (the default) or user"},
+                                   {"ifname", Type::String, false, "name of the tap"},
+                                   {"fd", Type::String, false, "a descriptor of the tap: its name or number"},
+                                   {"fds", Type::String, false, "several, with ':' between, one a queue"},
+                                   {"queues", Type::Int, false, "pairs of queues"},
+                                   {"vhost", Type::Bool, false, "the kernel's vhost-net moves the frames"},
+                                   {"vhostfd", Type::String, false, "a descriptor of /dev/vhost-net"},
+                                   {"vhostfds", Type::String, false, "several, with ':' between"},
+                                   {"chardev", Type::String, false, "of vhost-user, which there is not yet"},
+                                   {"macnat", Type::Bool, false, "can be false only"},
+                                   {"script", Type::String, false, "for libvirt, without effect"},
+                                   {"downscript", Type::String, false, "likewise"},
+                                   {"dnssearch", Type::Any, false, "likewise"}};
+constexpr Argument kNetdevId[] = {{"id", Type::String, true, "the back end's id"}};
 constexpr Argument kDeviceId[] = {{"id", Type::String, true, "the device's id"}};
 
 constexpr Argument kBalloon[] = {{"value", Type::Int, true, "the memory that the guest shall keep, in bytes"}};
@@ -58,6 +73,8 @@ constexpr Row kRows[] = {
     {"blockdev-add", blockdev_add, "opens a disk image for a device", "nothing", kBlockdevAdd},
     {"blockdev-del", blockdev_del, "closes a disk image that no device has", "nothing", kNodeName},
     {"getfd", getfd, "takes a descriptor that came with the command", "nothing", kFdName},
+    {"netdev_add", netdev_add, "opens a network back end", "nothing", kNetdevAdd},
+    {"netdev_del", netdev_del, "closes a network back end that no device has", "nothing", kNetdevId},
     {"query-hotpluggable-cpus", query_hotpluggable_cpus, "the vCPUs that there are or can be", "list"},
     {"query-cpus", query_cpus, "the vCPUs with their threads", "list"},
     {"balloon", balloon, "asks the guest to keep only so much memory; more than it has means all", "nothing", kBalloon},

@@ -29,6 +29,7 @@ const Extension kExtensions[] = {
     {NACRE_EXT_CHARDEV, &kChardev},
     {NACRE_EXT_RNG, &kRng},
     {NACRE_EXT_BALLOON, &kBalloon},
+    {NACRE_EXT_NET, &kNet},
     {NACRE_EXT_MACHINE, &kMachine},
     {NACRE_EXT_VCPU, &kVcpu},
 };

@@ -23,6 +23,7 @@ struct Host {
   const nacre_chardev_v1* chardev = nullptr;
   const nacre_rng_v1* rng = nullptr;
   const nacre_balloon_v1* balloon = nullptr;
+  const nacre_net_v1* net = nullptr;
   const nacre_machine_v1* machine = nullptr;
   const nacre_vcpu_v1* vcpu = nullptr;
 
@@ -43,6 +44,7 @@ struct Host {
     fetch(chardev, NACRE_EXT_CHARDEV);
     fetch(rng, NACRE_EXT_RNG);
     fetch(balloon, NACRE_EXT_BALLOON);
+    fetch(net, NACRE_EXT_NET);
     fetch(machine, NACRE_EXT_MACHINE);
     fetch(vcpu, NACRE_EXT_VCPU);
   }

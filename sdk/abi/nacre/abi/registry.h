@@ -15,6 +15,7 @@
 #include <nacre/abi/machine.h>
 #include <nacre/abi/memory.h>
 #include <nacre/abi/mmio.h>
+#include <nacre/abi/net.h>
 #include <nacre/abi/note.h>
 #include <nacre/abi/props.h>
 #include <nacre/abi/qmp.h>
@@ -40,6 +41,7 @@
   X(NACRE_EXT_CHARDEV, nacre_chardev_v1, 0)       \
   X(NACRE_EXT_RNG, nacre_rng_v1, 0)               \
   X(NACRE_EXT_BALLOON, nacre_balloon_v1, 0)       \
+  X(NACRE_EXT_NET, nacre_net_v1, 0)               \
   X(NACRE_EXT_MACHINE, nacre_machine_v1, 1)       \
   X(NACRE_EXT_VCPU, nacre_vcpu_v1, 1)
 
