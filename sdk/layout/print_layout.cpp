@@ -47,6 +47,7 @@ int main() {
   FIELD(nacre_chardev_v1, close);
   FIELD(nacre_chardev_v1, read);
   FIELD(nacre_chardev_v1, write);
+  FIELD(nacre_chardev_v1, connect);
   STRUCT(nacre_host_hello);
   FIELD(nacre_host_hello, size);
   FIELD(nacre_host_hello, abi_major);

@@ -33,6 +33,10 @@ Answer plugin_disable(VirtualMachine&, const boost::json::object&, qmp::Context&
 Answer device_list_properties(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer qom_list_types(VirtualMachine&, const boost::json::object&, qmp::Context&);
 
+Answer chardev_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer chardev_remove(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_chardev(VirtualMachine&, const boost::json::object&, qmp::Context&);
+
 Answer device_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer device_del(VirtualMachine&, const boost::json::object&, qmp::Context&);
 

@@ -13,6 +13,19 @@ constexpr Argument kPluginId[] = {{"id", Type::String, true, "the plugin's id"}}
 constexpr Argument kDeviceAdd[] = {{"driver", Type::String, true, "the driver's name"},
                                    {"id", Type::String, true, "the new device's id"}};
 constexpr Argument kDeviceId[] = {{"id", Type::String, true, "the device's id"}};
+constexpr std::string_view kSocketOnly[] = {"socket"};
+constexpr std::string_view kUnixOnly[] = {"unix"};
+constexpr Argument kSocketPath[] = {{"path", Type::String, true, "path of the socket"}};
+constexpr Argument kSocketAddress[] = {{"type", Type::String, true, "the only kind", kUnixOnly},
+                                       {"data", Type::Object, true, "where", {}, kSocketPath}};
+constexpr Argument kSocketData[] = {
+    {"addr", Type::Object, true, "the socket's address", {}, kSocketAddress},
+    {"server", Type::Bool, false, "listen without waiting, as a console needs it; default false: connect"}};
+constexpr Argument kSocketBackend[] = {{"type", Type::String, true, "the only kind", kSocketOnly},
+                                       {"data", Type::Object, true, "the socket", {}, kSocketData}};
+constexpr Argument kChardevAdd[] = {{"id", Type::String, true, "the new chardev's id"},
+                                    {"backend", Type::Object, true, "what it is", {}, kSocketBackend}};
+constexpr Argument kChardevId[] = {{"id", Type::String, true, "the chardev's id"}};
 
 struct Row {
   std::string_view name;
@@ -32,6 +45,8 @@ constexpr Row kRows[] = {
     {"device_add", device_add, "makes a device; further arguments are the driver's properties", "nothing", kDeviceAdd,
      true},
     {"device_del", device_del, "takes a device away", "nothing", kDeviceId},
+    {"chardev-add", chardev_add, "makes a character back end, a Unix socket", "nothing", kChardevAdd},
+    {"chardev-remove", chardev_remove, "takes a character back end away that no device has", "nothing", kChardevId},
     {"query-hotpluggable-cpus", query_hotpluggable_cpus, "the vCPUs that there are or can be", "list"},
     {"query-cpus", query_cpus, "the vCPUs with their threads", "list"},
     {"query-status", query_status, "whether the machine runs", "object"},
@@ -41,6 +56,7 @@ constexpr Row kRows[] = {
     {"qom-list-types", qom_list_types, "the drivers on offer", "list"},
     {"device-list-properties", device_list_properties, "the properties of a driver", "list", kTypename},
     {"query-block", query_block, "the disks", "list"},
+    {"query-chardev", query_chardev, "the character back ends", "list"},
     {"query-iothreads", query_iothreads, "the iothreads", "list"},
     {"query-plugins", query_plugins, "every plugin file that was found, with its state and what it offers", "list"},
     {"plugin-load", plugin_load, "takes in one more plugin file", "object", kPluginFile},
