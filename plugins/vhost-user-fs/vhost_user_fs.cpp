@@ -12,7 +12,9 @@ namespace {
 constexpr uint32_t kDeviceId = 26;
 constexpr size_t kTagBytes = 36;
 
-constexpr uint64_t bit(unsigned n) { return uint64_t{1} << n; }
+constexpr uint64_t bit(unsigned n) {
+  return uint64_t{1} << n;
+}
 // What we hand on of the back end's: indirect descriptors and event index. The type has no feature that we offer.
 constexpr uint64_t kOffered = bit(28) | bit(29);
 constexpr uint64_t kVersion1 = bit(32);
@@ -141,8 +143,7 @@ class VhostUserFs : public sdk::VirtioDevice {
   void memory_changed() {
     if (started_.empty() || !back_end_.alive()) return;
     const nacre_memory_view* now = sdk::host.memory->acquire(instance());
-    if (sdk::Status told = back_end_.set_memory(sdk::MemoryView(now)); !told)
-      needs_reset(told.error().message.c_str());
+    if (sdk::Status told = back_end_.set_memory(sdk::MemoryView(now)); !told) needs_reset(told.error().message.c_str());
     sdk::host.memory->release(instance(), memory_);
     memory_ = now;
   }
@@ -154,8 +155,8 @@ class VhostUserFs : public sdk::VirtioDevice {
   std::vector<uint32_t> started_;  // rings that the back end has
 };
 
-constexpr nacre_type kType = sdk::device_type<VhostUserFs>(
-    "vhost-user-fs-device", "virtio", "a directory of the host, served by virtiofsd", kProps);
+constexpr nacre_type kType = sdk::device_type<VhostUserFs>("vhost-user-fs-device", "virtio",
+                                                           "a directory of the host, served by virtiofsd", kProps);
 
 }  // namespace
 }  // namespace nacre::vhost_user_fs

@@ -17,7 +17,9 @@ constexpr uint64_t kMinCid = 3;        // §5.10.4: 0 to 2 and 2^32 - 1 are rese
 constexpr uint64_t kMaxCid = 0xfffffffe;
 constexpr const char* kKernelDevice = "/dev/vhost-vsock";
 
-constexpr uint64_t bit(unsigned n) { return uint64_t{1} << n; }
+constexpr uint64_t bit(unsigned n) {
+  return uint64_t{1} << n;
+}
 // What we hand on of the kernel's: SEQPACKET (§5.10.3), indirect descriptors, event index.
 constexpr uint64_t kOffered = bit(1) | bit(28) | bit(29);
 constexpr uint64_t kVersion1 = bit(32);

@@ -14,11 +14,10 @@ sdk::Result<uint32_t> Control::choose(std::optional<uint64_t> wanted, bool conso
                 "; give it a larger max-ports, up to ", std::to_string(kMaxPorts), ".");
   }
   if (*wanted >= max_ports_)
-    return fail("virtio serial port nr ", std::to_string(*wanted),
-                " should be less than virtio serial's max_nr_ports ", std::to_string(max_ports_));
+    return fail("virtio serial port nr ", std::to_string(*wanted), " should be less than virtio serial's max_nr_ports ",
+                std::to_string(max_ports_));
   const uint32_t nr = static_cast<uint32_t>(*wanted);
-  if (nr == 0 && !console)
-    return fail("Port number 0 on virtio-serial devices reserved for virtconsole device.");
+  if (nr == 0 && !console) return fail("Port number 0 on virtio-serial devices reserved for virtconsole device.");
   if (ports_[nr])
     return fail("virtio serial port nr ", std::to_string(nr), " is taken by '", ports_[nr]->name,
                 "'; choose another or leave nr out.");

@@ -15,7 +15,7 @@ namespace nacre::virtio_serial {
 // One port as the protocol sees it.
 struct PortState {
   uint32_t nr = 0;
-  std::string name;             // what the guest is told: the device's id
+  std::string name;  // what the guest is told: the device's id
   bool console = false;
   bool host_connected = false;  // somebody is at the host's end; a console always counts as connected
   bool guest_open = false;      // the guest has opened it: it may be sent data

@@ -17,9 +17,15 @@ enum Feature : unsigned { kSize = 0, kMultiport = 1 };
 // driver receives.
 inline constexpr uint32_t kControlReceive = 2;
 inline constexpr uint32_t kControlTransmit = 3;
-constexpr uint32_t receive_queue(uint32_t nr) { return nr == 0 ? 0 : 2 * nr + 2; }
-constexpr uint32_t transmit_queue(uint32_t nr) { return receive_queue(nr) + 1; }
-constexpr uint32_t queue_count(uint32_t max_ports) { return 2 * max_ports + 2; }
+constexpr uint32_t receive_queue(uint32_t nr) {
+  return nr == 0 ? 0 : 2 * nr + 2;
+}
+constexpr uint32_t transmit_queue(uint32_t nr) {
+  return receive_queue(nr) + 1;
+}
+constexpr uint32_t queue_count(uint32_t max_ports) {
+  return 2 * max_ports + 2;
+}
 
 // §5.3.4; not writable, for there is no emergency write.
 struct Config {

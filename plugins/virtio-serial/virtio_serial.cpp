@@ -24,15 +24,17 @@ constexpr nacre_prop kChardevProp = {.type = NACRE_PROP_NODE,
 
 constexpr nacre_prop kConsoleProps[] = {
     kChardevProp,
-    {.type = NACRE_PROP_U64, .name = "nr", .help = "number of the port; the first console gets 0, others the next free"},
+    {.type = NACRE_PROP_U64,
+     .name = "nr",
+     .help = "number of the port; the first console gets 0, others the next free"},
 };
 constexpr nacre_prop kPortProps[] = {
     kChardevProp,
     {.type = NACRE_PROP_U64, .name = "nr", .help = "number of the port, from 1; the next free one by default"},
 };
 
-constexpr nacre_type kBus = sdk::device_type<SerialBus>("virtio-serial-device", "virtio",
-                                                        "room for consoles and serial ports", kBusProps);
+constexpr nacre_type kBus =
+    sdk::device_type<SerialBus>("virtio-serial-device", "virtio", "room for consoles and serial ports", kBusProps);
 constexpr nacre_type kConsole = sdk::device_type<Console>("virtconsole", "virtio-serial", "a console of the guest",
                                                           kConsoleProps, NACRE_TYPE_HOTPLUGGABLE);
 constexpr nacre_type kPort =

@@ -19,11 +19,13 @@ Answer chardev_add(VirtualMachine& vm, const json::object& arguments, qmp::Conte
   const json::value* server = data.if_contains("server");
   options.server = options.nowait = server && server->as_bool();
   if (options.id.empty()) return fail("Invalid parameter 'id' of 'chardev-add': it is empty.");
-  if (options.path.empty()) return fail("Invalid parameter 'backend.data.addr.data.path' of 'chardev-add': it is empty.");
+  if (options.path.empty())
+    return fail("Invalid parameter 'backend.data.addr.data.path' of 'chardev-add': it is empty.");
   if (options.path.size() > kMaxSocketPath)
-    return fail("Invalid parameter 'backend.data.addr.data.path' of 'chardev-add': it has {} bytes; at most {} are "
-                "possible for a Unix socket.",
-                options.path.size(), kMaxSocketPath);
+    return fail(
+        "Invalid parameter 'backend.data.addr.data.path' of 'chardev-add': it has {} bytes; at most {} are "
+        "possible for a Unix socket.",
+        options.path.size(), kMaxSocketPath);
   Result<std::unique_ptr<Chardev>> made = open_char_socket(options);
   if (!made) return made.error();
   if (Status added = vm.chardevs().add(options.id, std::move(*made)); !added) return added.error();

@@ -184,10 +184,9 @@ TEST_F(VhostUserTest, GoesThroughItsWholeLife) {
     EXPECT_TRUE(front.alive());
   }
   end.join();
-  EXPECT_THAT(end.requests(),
-              ElementsAre(kGetFeatures, kGetProtocolFeatures, kSetProtocolFeatures, kSetOwner, kGetQueueNum,
-                          kSetFeatures, kSetMemTable, kSetVringNum, kSetVringBase, kSetVringAddr, kSetVringCall,
-                          kSetVringKick, kSetVringEnable, kGetVringBase));
+  EXPECT_THAT(end.requests(), ElementsAre(kGetFeatures, kGetProtocolFeatures, kSetProtocolFeatures, kSetOwner,
+                                          kGetQueueNum, kSetFeatures, kSetMemTable, kSetVringNum, kSetVringBase,
+                                          kSetVringAddr, kSetVringCall, kSetVringKick, kSetVringEnable, kGetVringBase));
   for (const BackEnd::Message& message : end.seen)
     EXPECT_EQ(message.header.flags & (kVersionMask | kReply), kVersion) << message.header.request;
   EXPECT_EQ(end.of(kSetProtocolFeatures).as<uint64_t>(), 1u << kProtocolMultiqueue | 1u << kProtocolReplyAck);
