@@ -64,6 +64,8 @@ std::string allowed_values(const nacre_prop& property) {
       return "a MAC address of one station, such as 52:54:00:12:34:56";
     case NACRE_PROP_PCI_ADDR:
       return "a PCI slot and function, such as 0x1e.0";
+    case NACRE_PROP_FD:
+      return "the number of an open descriptor that this program was started with, 3 or more";
     default:
       return "a value of unknown type";
   }
