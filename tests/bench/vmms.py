@@ -11,9 +11,11 @@ APPEND = "console=ttyS0 reboot=t panic=-1 quiet"
 class Guest:
     """What is started: files, memory, and what is to be left out."""
 
-    def __init__(self, kernel, disk=None, initrd=None, append="", memory=256, cpus=1, paused=False):
+    def __init__(self, kernel, disk=None, initrd=None, append="", memory=256, cpus=1, paused=False,
+                 tap="", vhost=False):
         self.kernel, self.disk, self.initrd, self.append = kernel, disk, initrd, append
         self.memory, self.cpus, self.paused = memory, cpus, paused
+        self.tap, self.vhost = tap, "on" if vhost else "off"
 
 
 class Nacre:
@@ -31,6 +33,9 @@ class Nacre:
         if guest.disk:
             words += ["-drive", f"id=rootfs,file={guest.disk},direct=off",
                       "-device", "virtio-blk-device,drive=rootfs,id=rootfs"]
+        if guest.tap:
+            words += ["-netdev", f"tap,id=net0,ifname={guest.tap},vhost={guest.vhost}",
+                      "-device", "virtio-net-device,netdev=net0,id=net0"]
         return words + (["-S"] if guest.paused else [])
 
     def bare(self, qmp):
@@ -59,6 +64,9 @@ class Qemu:
         if guest.disk:
             words += ["-drive", f"id=rootfs,file={guest.disk},if=none,format=raw,cache=writeback,aio=threads",
                       "-device", "virtio-blk-device,drive=rootfs"]
+        if guest.tap:
+            words += ["-netdev", f"tap,id=net0,ifname={guest.tap},script=no,downscript=no,vhost={guest.vhost}",
+                      "-device", "virtio-net-device,netdev=net0"]
         return words + (["-S"] if guest.paused else [])
 
 
