@@ -62,7 +62,7 @@ TEST(Refuse, Grammar) {
 
 TEST(Refuse, Netdev) {
   refused({
-      {"-netdev id=a", "-netdev: 'kind' is missing"},
+      {"-netdev id=a", "kind is missing in 'id=a'; write tap|user first"},
       {"-netdev tap,ifname=x", "id"},
       {"-netdev tap,id=a", "Tap device is missing, use 'ifname' or 'fd' to configure a tap device"},
       {"-netdev vhost-user,id=a,chardev=c",
