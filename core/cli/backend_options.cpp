@@ -1,4 +1,4 @@
-// -drive, -chardev, -serial, -object, -device: what the guest's devices are, and what stands behind them.
+// -drive, -netdev, -chardev, -serial, -object, -device: what the guest's devices are, and what stands behind them.
 #include <algorithm>
 
 #include "core/cli/option_table.hpp"
@@ -39,6 +39,19 @@ Result<Chardev> read_chardev(std::string_view option, const Fields& fields, std:
   return chardev;
 }
 
+// The descriptors that the key `one` or the key `several` gives.
+Status read_descriptors(const Fields& fields, const char* one, const char* several, std::vector<int>& into) {
+  if (fields.has(one) && fields.has(several)) return fail("-netdev: write either {} or {}, not both.", one, several);
+  const char* key = fields.has(one) ? one : several;
+  if (!fields.has(key)) return {};
+  Result<std::vector<int>> numbers = parse_descriptors(fmt::format("-netdev: {}", key), fields.text(key));
+  if (!numbers) return numbers.error();
+  if (key == one && numbers->size() != 1)
+    return fail("-netdev: {} is one descriptor; write {}={} for several.", one, several, fields.text(key));
+  into = std::move(*numbers);
+  return {};
+}
+
 Status add_chardev(Draft& draft, Chardev chardev) {
   for (const Chardev& other : draft.options.chardevs)
     if (other.id == chardev.id) return fail("Chardev {} has been added; give each chardev an id of its own.", other.id);
@@ -77,6 +90,24 @@ Status apply_drive(Draft& draft, const Given& given) {
   return {};
 }
 
+Status apply_netdev(Draft& draft, const Given& given) {
+  const Fields& fields = given.fields;
+  NetOptions netdev;
+  netdev.id = fields.text("id");
+  netdev.kind = fields.text("kind") == "user" ? NetKind::User : NetKind::Tap;
+  netdev.ifname = fields.text("ifname");
+  netdev.path = fields.text("path");
+  netdev.queues = static_cast<uint32_t>(fields.number("queues", 0));
+  netdev.vhost = fields.flag("vhost", false);
+  if (Status read = read_descriptors(fields, "fd", "fds", netdev.fds); !read) return read;
+  if (Status read = read_descriptors(fields, "vhostfd", "vhostfds", netdev.vhostfds); !read) return read;
+  if (Status status = netdev.check(); !status) return status;
+  for (const NetOptions& other : draft.options.netdevs)
+    if (other.id == netdev.id) return fail("Netdev {} has been added; give each netdev an id of its own.", netdev.id);
+  draft.options.netdevs.push_back(std::move(netdev));
+  return {};
+}
+
 Status apply_chardev(Draft& draft, const Given& given) {
   Result<Chardev> chardev = read_chardev("-chardev", given.fields, given.fields.text("id"));
   if (!chardev) return chardev.error();
@@ -99,9 +130,15 @@ Status apply_serial(Draft& draft, const Given& given) {
 
 Status apply_object(Draft& draft, const Given& given) {
   std::vector<std::string>& threads = draft.options.iothreads;
+  std::vector<RandomSource>& sources = draft.options.random_sources;
   const std::string id = given.fields.text("id");
-  if (std::find(threads.begin(), threads.end(), id) != threads.end())
+  if (std::find(threads.begin(), threads.end(), id) != threads.end() ||
+      std::any_of(sources.begin(), sources.end(), [&](const RandomSource& source) { return source.id == id; }))
     return fail("Object {} has been added; give each object an id of its own.", id);
+  if (given.fields.text("kind") == "rng-random") {
+    sources.push_back({id, given.fields.has("filename") ? given.fields.text("filename") : "/dev/urandom"});
+    return {};
+  }
   if (threads.size() == kMaxIothreads) return fail("-object: at most {} iothreads are possible.", kMaxIothreads);
   threads.push_back(id);
   return {};

@@ -205,6 +205,10 @@ std::vector<nacre_prop> properties_of(const nacre_type& type) {
   return table;
 }
 
+bool is_back_end(const nacre_prop& property) {
+  return property.type == NACRE_PROP_NODE && property.node_kind && std::string_view(property.node_kind) != "iothread";
+}
+
 Result<PropertyValues> PropertyValues::parse(const nacre_type& type, const Given& given) {
   const std::vector<nacre_prop> table = properties_of(type);
   std::vector<const std::string*> texts(table.size());
@@ -242,7 +246,8 @@ Result<PropertyValues> PropertyValues::parse(const nacre_type& type, const Given
       if (!texts[i]) wrong.message += " It is the default; this is a defect of the plugin.";
       return wrong;
     }
-    values.values_.push_back({property.name, property.type, std::move((*parsed)->text), (*parsed)->number});
+    values.values_.push_back(
+        {property.name, property.type, is_back_end(property), std::move((*parsed)->text), (*parsed)->number});
   }
   return values;
 }
@@ -283,6 +288,18 @@ nacre_status PropertyValues::get_string(std::string_view name, const char*& valu
 const char* PropertyValues::text(std::string_view name) const {
   const Value* found = find(name);
   return found ? found->text.c_str() : nullptr;
+}
+
+const char* PropertyValues::back_end() const {
+  auto found = std::find_if(values_.begin(), values_.end(), [](const Value& value) { return value.back_end; });
+  return found == values_.end() ? nullptr : found->text.c_str();
+}
+
+PropertyValues::Given PropertyValues::without_back_end() const {
+  Given given;
+  for (const Value& value : values_)
+    if (!value.back_end) given.emplace_back(value.name, value.text);
+  return given;
 }
 
 }  // namespace nacre

@@ -20,6 +20,9 @@ std::vector<nacre_prop> properties_of(const nacre_type& type);
 // chardev".
 std::string allowed_values(const nacre_prop& property);
 
+// Whether it names what stands behind the device: a drive, a netdev, a chardev.
+bool is_back_end(const nacre_prop& property);
+
 // The answer to `-device NAME,help` or `-machine NAME,help`: several lines, each ended.
 std::string describe(const nacre_type& type);
 
@@ -42,11 +45,16 @@ class PropertyValues {
 
   // The value as text, or NULL when it is unset.
   const char* text(std::string_view name) const;
+  // The id of what stands behind the device (a drive, a netdev, a chardev), or NULL.
+  const char* back_end() const;
+  // All set values but that, as parse() takes them.
+  Given without_back_end() const;
 
  private:
   struct Value {
     std::string name;
     uint32_t type;
+    bool back_end;
     std::string text;
     uint64_t number;
   };

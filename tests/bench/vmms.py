@@ -11,9 +11,10 @@ APPEND = "console=ttyS0 reboot=t panic=-1 quiet"
 class Guest:
     """What is started: files, memory, and what is to be left out."""
 
-    def __init__(self, kernel, disk=None, initrd=None, append="", memory=256, cpus=1, paused=False):
+    def __init__(self, kernel, disk=None, initrd=None, append="", memory=256, cpus=1, paused=False,
+                 balloon=False):
         self.kernel, self.disk, self.initrd, self.append = kernel, disk, initrd, append
-        self.memory, self.cpus, self.paused = memory, cpus, paused
+        self.memory, self.cpus, self.paused, self.balloon = memory, cpus, paused, balloon
 
 
 class Nacre:
@@ -31,6 +32,8 @@ class Nacre:
         if guest.disk:
             words += ["-drive", f"id=rootfs,file={guest.disk},direct=off",
                       "-device", "virtio-blk-device,drive=rootfs,id=rootfs"]
+        if guest.balloon:
+            words += ["-device", "virtio-balloon-device,id=balloon"]
         return words + (["-S"] if guest.paused else [])
 
     def bare(self, qmp):
@@ -59,6 +62,8 @@ class Qemu:
         if guest.disk:
             words += ["-drive", f"id=rootfs,file={guest.disk},if=none,format=raw,cache=writeback,aio=threads",
                       "-device", "virtio-blk-device,drive=rootfs"]
+        if guest.balloon:
+            words += ["-device", "virtio-balloon-device,id=balloon"]
         return words + (["-S"] if guest.paused else [])
 
 

@@ -37,6 +37,7 @@ class Bench:
         self.plugins = pathlib.Path(plugins).resolve()
         self.scratch = pathlib.Path(scratch)
         self.qmp_path = self.scratch / "qmp.sock"
+        self.descriptors = ()  # what the VMM inherits
 
     def root_disk(self):
         """Makes a root disk; returns its path."""
@@ -77,7 +78,7 @@ class Guest(vmm.Vmm):
     def __init__(self, bench, argv):
         # The VMM's own words apart: its warnings would break the console's lines
         self._log_path = bench.scratch / "nacre.log"
-        super().__init__(argv, log=self._log_path)
+        super().__init__(argv, log=self._log_path, descriptors=bench.descriptors)
         try:
             self.qmp = qmp_client.Qmp(bench.qmp_path, timeout=END_SECONDS)
         except qmp_client.QmpFailure as failure:

@@ -33,11 +33,12 @@ class Vmm:
 
     argv              the command line; argv[0] is found on the PATH
     console_file      with it, the console is this file (which may appear later), and nothing can be typed
+    descriptors       open ones that it inherits, under the same numbers
     log               the VMM's own standard error goes to this file, or into the console where it is None
     Not for use from several threads.
     """
 
-    def __init__(self, argv, console_file=None, log=None, environment=None):
+    def __init__(self, argv, console_file=None, log=None, environment=None, descriptors=()):
         self.argv = [str(word) for word in argv]
         self.started = time.monotonic()
         self._console_file = console_file
@@ -46,7 +47,8 @@ class Vmm:
         self._position = 0  # wait_for() looks from here on
         errors = open(log, "wb") if log else subprocess.STDOUT
         self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                                        env={**os.environ, **(environment or {})}, start_new_session=True)
+                                        env={**os.environ, **(environment or {})}, start_new_session=True,
+                                        pass_fds=descriptors)
         if log:
             errors.close()
         os.set_blocking(self.process.stdout.fileno(), False)

@@ -12,6 +12,21 @@ constexpr Argument kPluginFile[] = {{"file", Type::String, true, "path of the pl
 constexpr Argument kPluginId[] = {{"id", Type::String, true, "the plugin's id"}};
 constexpr Argument kDeviceAdd[] = {{"driver", Type::String, true, "the driver's name"},
                                    {"id", Type::String, true, "the new device's id"}};
+constexpr Argument kNetdevAdd[] = {{"id", Type::String, true, "the new back end's id"},
+                                   {"type", Type::String, false, "tap (the default) or user"},
+                                   {"ifname", Type::String, false, "name of the tap"},
+                                   {"fd", Type::String, false, "a descriptor of the tap: its name or number"},
+                                   {"fds", Type::String, false, "several, with ':' between, one a queue"},
+                                   {"queues", Type::Int, false, "pairs of queues"},
+                                   {"vhost", Type::Bool, false, "the kernel's vhost-net moves the frames"},
+                                   {"vhostfd", Type::String, false, "a descriptor of /dev/vhost-net"},
+                                   {"vhostfds", Type::String, false, "several, with ':' between"},
+                                   {"chardev", Type::String, false, "of vhost-user, which there is not yet"},
+                                   {"macnat", Type::Bool, false, "can be false only"},
+                                   {"script", Type::String, false, "for libvirt, without effect"},
+                                   {"downscript", Type::String, false, "likewise"},
+                                   {"dnssearch", Type::Any, false, "likewise"}};
+constexpr Argument kNetdevId[] = {{"id", Type::String, true, "the back end's id"}};
 constexpr Argument kDeviceId[] = {{"id", Type::String, true, "the device's id"}};
 constexpr std::string_view kSocketOnly[] = {"socket"};
 constexpr std::string_view kUnixOnly[] = {"unix"};
@@ -26,6 +41,29 @@ constexpr Argument kSocketBackend[] = {{"type", Type::String, true, "the only ki
 constexpr Argument kChardevAdd[] = {{"id", Type::String, true, "the new chardev's id"},
                                     {"backend", Type::Object, true, "what it is", {}, kSocketBackend}};
 constexpr Argument kChardevId[] = {{"id", Type::String, true, "the chardev's id"}};
+
+constexpr Argument kBalloon[] = {{"value", Type::Int, true, "the memory that the guest shall keep, in bytes"}};
+constexpr Argument kFile[] = {{"driver", Type::String, true, "file or host_device"},
+                              {"filename", Type::String, true, "path of the image"},
+                              {"aio", Type::String, false, "native, iouring, threads or off"}};
+constexpr Argument kCache[] = {{"direct", Type::Bool, false, "past the host's page cache (true)"},
+                               {"no-flush", Type::Bool, false, "accepted, and without effect"}};
+constexpr Argument kBlockdevAdd[] = {{"node-name", Type::String, true, "the new drive's id"},
+                                     {"file", Type::Object, true, "where it is", {}, kFile},
+                                     {"cache", Type::Object, false, "how it is cached", {}, kCache},
+                                     {"read-only", Type::Bool, false, "it cannot be written (false)"},
+                                     {"driver", Type::String, false, "raw"},
+                                     {"discard", Type::String, false, "unmap or ignore"},
+                                     {"detect-zeroes", Type::String, false, "off, on or unmap"},
+                                     {"throttling.iops-total", Type::Int, false, "requests a second; 0: no limit"},
+                                     {"media", Type::String, false, "accepted, and without effect"},
+                                     {"backing", Type::String, false, "likewise"},
+                                     {"id", Type::String, false, "likewise"},
+                                     {"options", Type::String, false, "likewise"},
+                                     {"l2-cache-size", Type::Any, false, "likewise"},
+                                     {"refcount-cache-size", Type::Any, false, "likewise"}};
+constexpr Argument kNodeName[] = {{"node-name", Type::String, true, "the drive's id"}};
+constexpr Argument kFdName[] = {{"fdname", Type::String, true, "what later commands call the descriptor"}};
 
 struct Row {
   std::string_view name;
@@ -47,8 +85,17 @@ constexpr Row kRows[] = {
     {"device_del", device_del, "takes a device away", "nothing", kDeviceId},
     {"chardev-add", chardev_add, "makes a character back end, a Unix socket", "nothing", kChardevAdd},
     {"chardev-remove", chardev_remove, "takes a character back end away that no device has", "nothing", kChardevId},
+    {"blockdev-add", blockdev_add, "opens a disk image for a device", "nothing", kBlockdevAdd},
+    {"blockdev-del", blockdev_del, "closes a disk image that no device has", "nothing", kNodeName},
+    {"getfd", getfd, "takes a descriptor that came with the command", "nothing", kFdName},
+    {"netdev_add", netdev_add, "opens a network back end", "nothing", kNetdevAdd},
+    {"netdev_del", netdev_del, "closes a network back end that no device has", "nothing", kNetdevId},
     {"query-hotpluggable-cpus", query_hotpluggable_cpus, "the vCPUs that there are or can be", "list"},
     {"query-cpus", query_cpus, "the vCPUs with their threads", "list"},
+    {"balloon", balloon, "asks the guest to keep only so much memory; more than it has means all", "nothing", kBalloon},
+    {"query-balloon", query_balloon, "the memory that the guest has now, in bytes", "object"},
+    {"query-balloon-stats", query_balloon_stats, "what the guest says about its memory, and when; asks it for newer",
+     "object"},
     {"query-status", query_status, "whether the machine runs", "object"},
     {"query-target", query_target, "the architecture", "object"},
     {"query-kvm", query_kvm, "whether KVM is in use", "object"},
@@ -69,6 +116,8 @@ constexpr Argument kReset[] = {{"guest", Type::Bool, true, "the guest asked for 
 constexpr Argument kDeviceDeleted[] = {{"device", Type::String, true, "the device's id"},
                                        {"path", Type::String, true, "likewise"}};
 
+constexpr Argument kBalloonChanged[] = {{"actual", Type::Int, true, "the memory that the guest has now, in bytes"}};
+
 constexpr qmp::Event kEvents[] = {
     {"SHUTDOWN", "the machine has ended", kShutdown},
     {"RESET", "the machine was reset", kReset},
@@ -76,6 +125,7 @@ constexpr qmp::Event kEvents[] = {
     {"RESUME", "the vCPUs run again", {}},
     {"POWERDOWN", "the power button was pressed", {}},
     {"DEVICE_DELETED", "a device is gone", kDeviceDeleted},
+    {"BALLOON_CHANGED", "the guest's memory has changed", kBalloonChanged},
 };
 
 }  // namespace

@@ -1,0 +1,54 @@
+#include "core/vm/netdevs.hpp"
+
+#include <algorithm>
+
+#include "core/base/suggest.hpp"
+
+namespace nacre {
+
+Netdevs::Entry Netdevs::find(const std::string& id) {
+  return std::find_if(netdevs_.begin(), netdevs_.end(), [&](auto& entry) { return entry.first == id; });
+}
+
+Error Netdevs::missing(const std::string& id) const {
+  std::vector<std::string> ids;
+  for (auto& [name, unused] : netdevs_) ids.push_back(name);
+  return fail("Netdev: \"{}\" not found for net device; add it with -netdev tap,id={},ifname=... or netdev_add.{}", id,
+              id, did_you_mean(id, ids));
+}
+
+Status Netdevs::add(const NetOptions& options) {
+  if (find(options.id) != netdevs_.end())
+    return fail("Netdev {} has been added: each netdev needs an id of its own.", options.id);
+  Result<std::unique_ptr<NetBackend>> backend = NetBackend::open(options);
+  if (!backend) return backend.error();
+  netdevs_.emplace_back(options.id, Netdev{std::move(*backend), ""});
+  return {};
+}
+
+Status Netdevs::remove(const std::string& id) {
+  Entry entry = find(id);
+  if (entry == netdevs_.end()) {
+    std::vector<std::string> ids;
+    for (auto& [name, unused] : netdevs_) ids.push_back(name);
+    return fail("Netdev {} not found.{}", id, did_you_mean(id, ids));
+  }
+  if (!entry->second.user.empty())
+    return fail("netdev '{}' is in use by device '{}'; remove that first, with device_del.", id, entry->second.user);
+  netdevs_.erase(entry);
+  return {};
+}
+
+Result<NetBackend*> Netdevs::take(const std::string& id, const std::string& user) {
+  Entry entry = find(id);
+  if (entry == netdevs_.end()) return missing(id);
+  if (!entry->second.user.empty()) return fail("netdev '{}' is in use by device '{}'.", id, entry->second.user);
+  entry->second.user = user;
+  return entry->second.backend.get();
+}
+
+void Netdevs::give_back(const std::string& id) {
+  if (Entry entry = find(id); entry != netdevs_.end()) entry->second.user.clear();
+}
+
+}  // namespace nacre

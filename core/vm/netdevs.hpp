@@ -1,0 +1,40 @@
+// The network back ends of a virtual machine by id, and which device has each.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/backend/net_backend.hpp"
+
+namespace nacre {
+
+// Main thread only.
+class Netdevs {
+ public:
+  struct Netdev {
+    std::unique_ptr<NetBackend> backend;
+    std::string user;  // id of the device that has it; empty when none has
+  };
+
+  // Opens it. Descriptors in the options are taken over on success only.
+  Status add(const NetOptions& options);
+  // Closes it. Fails when there is none of this id, or a device has it.
+  Status remove(const std::string& id);
+  // Gives it to a device. Fails when there is no such back end or another device has it.
+  Result<NetBackend*> take(const std::string& id, const std::string& user);
+  void give_back(const std::string& id);
+
+  // In the order in which they came.
+  const std::vector<std::pair<std::string, Netdev>>& all() const { return netdevs_; }
+
+ private:
+  using Entry = std::vector<std::pair<std::string, Netdev>>::iterator;
+  Entry find(const std::string& id);
+  Error missing(const std::string& id) const;
+
+  std::vector<std::pair<std::string, Netdev>> netdevs_;
+};
+
+}  // namespace nacre

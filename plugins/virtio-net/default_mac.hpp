@@ -1,0 +1,37 @@
+// Addresses for NICs that were given none.
+#pragma once
+
+#include <bitset>
+#include <cstddef>
+
+#include "net_layout.hpp"
+
+namespace nacre::virtio_net {
+
+// 52:54:00:12:34:56 + n with the lowest n that no other NIC has, until this is destroyed. Main thread only.
+class DefaultMac {
+ public:
+  DefaultMac() = default;
+  ~DefaultMac() {
+    if (number_ < kNumbers) taken()[number_] = false;
+  }
+  DefaultMac(const DefaultMac&) = delete;
+  DefaultMac& operator=(const DefaultMac&) = delete;
+
+  // The 256th and later share one, which works on networks of their own.
+  Mac take() {
+    for (number_ = 0; number_ < kNumbers && taken()[number_];) ++number_;
+    if (number_ < kNumbers) taken()[number_] = true;
+    return {0x52, 0x54, 0x00, 0x12, 0x34, static_cast<uint8_t>(0x56 + number_)};
+  }
+
+ private:
+  static constexpr size_t kNumbers = 255;
+  static std::bitset<kNumbers>& taken() {
+    static std::bitset<kNumbers> numbers;
+    return numbers;
+  }
+  size_t number_ = kNumbers;
+};
+
+}  // namespace nacre::virtio_net
