@@ -48,7 +48,10 @@ std::string allowed_values(const nacre_prop& property) {
       return number(property, "a size in bytes or with K, M or G", " bytes");
     case NACRE_PROP_STRING: {
       std::string text = "a text";
-      if (property.max != 0) text += fmt::format(" of at most {} bytes", property.max);
+      if (property.max != 0 && property.min != 0)
+        text += fmt::format(" of {} to {} bytes", property.min, property.max);
+      else if (property.max != 0)
+        text += fmt::format(" of at most {} bytes", property.max);
       if (property.pattern) text += fmt::format(" that matches {}", property.pattern);
       return text;
     }

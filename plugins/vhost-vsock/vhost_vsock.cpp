@@ -65,15 +65,12 @@ class VhostVsock : public sdk::VirtioDevice {
         return sdk::fail("cannot open ", kKernelDevice, ": ", std::strerror(errno),
                          errno == ENOENT ? "; load the kernel module vhost_vsock." : "; see who may use it.");
     }
+    uint64_t cid = *u64("guest-cid");
+    if (sdk::Status named = name_guest(cid); !named) return named;
     kernel_ = sdk::Vhost(kernel_fd_.get());
     sdk::Result<uint64_t> features = kernel_.features();
     if (!features) return features.error();
     if (sdk::Status owned = kernel_.own(); !owned) return owned;
-    uint64_t cid = *u64("guest-cid");
-    sdk::Status named = kernel_.call(VHOST_VSOCK_SET_GUEST_CID, &cid, "give the guest its guest-cid");
-    if (!named && errno == EADDRINUSE)
-      return sdk::fail("guest-cid ", std::to_string(cid), " is used by another virtual machine; choose another.");
-    if (!named) return named;
     error_fd_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (error_fd_.get() < 0) return sdk::fail("no eventfd: ", std::strerror(errno));
     kernel_features_ = *features;
@@ -110,6 +107,15 @@ class VhostVsock : public sdk::VirtioDevice {
   }
 
  private:
+  // Also the proof that the descriptor is of the right kind: a vhostfd may be of anything.
+  sdk::Status name_guest(uint64_t cid) const {
+    if (::ioctl(kernel_fd_.get(), VHOST_VSOCK_SET_GUEST_CID, &cid) == 0) return {};
+    if (errno == EADDRINUSE)
+      return sdk::fail("guest-cid ", std::to_string(cid), " is used by another virtual machine; choose another.");
+    if (errno == ENOTTY) return sdk::fail("vhostfd ", std::to_string(kernel_fd_.get()), " is no open ", kKernelDevice);
+    return sdk::fail("the kernel does not give the guest its guest-cid: ", std::strerror(errno));
+  }
+
   sdk::Status start(const sdk::VirtioActivation& activation, nacre_error* slot) {
     const sdk::MemoryView memory(memory_);
     const uint64_t accepted = activation.features() & kernel_features_ & (kOffered | kVersion1);

@@ -9,7 +9,7 @@ sdk::Result<uint32_t> Control::choose(std::optional<uint64_t> wanted, bool conso
     if (console && !ports_[0]) return 0u;
     for (uint32_t nr = 1; nr < max_ports_; ++nr)
       if (!ports_[nr]) return nr;
-    return fail("all ", std::to_string(max_ports_), " ports of the virtio-serial device are taken",
+    return fail("every port of the virtio-serial device (max-ports=", std::to_string(max_ports_), ") is taken",
                 console || ports_[0] ? "" : " (port 0 is reserved for a virtconsole)",
                 "; give it a larger max-ports, up to ", std::to_string(kMaxPorts), ".");
   }

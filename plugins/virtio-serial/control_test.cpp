@@ -43,7 +43,8 @@ TEST_F(ControlTest, NumbersThePorts) {
   EXPECT_EQ(plug(true).nr, 0u);
   EXPECT_EQ(plug(true, 3).nr, 3u);
   EXPECT_EQ(plug(true).nr, 2u);
-  EXPECT_THAT(control_.choose({}, true).error().message, HasSubstr("all 4 ports"));
+  EXPECT_THAT(control_.choose({}, true).error().message,
+              HasSubstr("every port of the virtio-serial device (max-ports=4) is taken"));
 }
 
 TEST_F(ControlTest, RefusesNumbers) {

@@ -9,7 +9,7 @@ enum {
   NACRE_PROP_BOOL = 1,   /* on/off */
   NACRE_PROP_U64 = 2,    /* decimal or 0x hexadecimal, min..max */
   NACRE_PROP_SIZE = 3,   /* bytes; suffixes K, M, G */
-  NACRE_PROP_STRING = 4, /* at most `max` bytes when max is not 0; matches `pattern` when there is one */
+  NACRE_PROP_STRING = 4, /* min bytes or more, at most `max` when max is not 0; matches `pattern` when there is one */
   NACRE_PROP_ENUM = 5,   /* one of `values` */
   NACRE_PROP_NODE = 6,   /* the id of something of kind `node_kind`: "block", "chardev", "net", "iothread" */
   NACRE_PROP_MAC = 7,
