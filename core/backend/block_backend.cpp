@@ -205,6 +205,7 @@ void BlockBackend::report(const char* what, uint64_t offset, uint64_t length, in
   log::error("block", "drive '{}': {} of {} bytes at {} in '{}' failed: {} (errno {}).{}", options_.id, what, length,
              offset, options_.file, error == ENXIO ? "the file is shorter than when it was opened" : strerror(error),
              error, more ? fmt::format(" {} failures before it were not logged.", more) : "");
+  if (failed_) failed_({what, error});
 }
 
 }  // namespace nacre

@@ -4,11 +4,13 @@
 #include <nacre/abi/block.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 
 #include "core/backend/block_options.hpp"
+#include "core/backend/block_statistics.hpp"
 #include "core/backend/block_throttle.hpp"
 #include "core/base/fd.hpp"
 #include "core/base/result.hpp"
@@ -38,7 +40,16 @@ class BlockBackend {
   BlockThrottle& throttle() { return throttle_; }
   // Held while a block that a write covers in part is read, changed and written.
   std::mutex& read_modify_write() { return read_modify_write_; }
-  // Logs that a request failed, at most once a second. Any thread.
+  BlockStatistics& statistics() { return statistics_; }
+
+  // A request that the host could not carry out: "read", "write", "flush", ..., and an errno.
+  struct Failure {
+    const char* what;
+    int error;
+  };
+  // [main, before it is used] `failed` is called on any thread, at most once a second.
+  void on_failure(std::function<void(const Failure&)> failed) { failed_ = std::move(failed); }
+  // Logs that a request failed and tells whoever wants to know, at most once a second. Any thread.
   void report(const char* what, uint64_t offset, uint64_t length, int error);
 
  private:
@@ -57,6 +68,8 @@ class BlockBackend {
   uint64_t device_ = 0;  // st_dev and st_ino: which file this is, whatever its name
   uint64_t inode_ = 0;
   BlockThrottle throttle_;
+  BlockStatistics statistics_;
+  std::function<void(const Failure&)> failed_;
   std::mutex read_modify_write_;
   std::atomic<uint64_t> last_report_{0};  // CLOCK_MONOTONIC, ns
   std::atomic<uint32_t> unreported_{0};

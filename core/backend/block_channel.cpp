@@ -238,6 +238,7 @@ void BlockChannel::progress() {
 }
 
 void BlockChannel::complete(nacre_block_request& request, nacre_status status) {
+  backend_->statistics().count(request, status);
   request.status = status;
   done_.push(request);
 }

@@ -15,6 +15,7 @@ Status Disks::add(const BlockOptions& options) {
   if (find(options.id)) return fail("Drive {} has been added: each drive needs an id of its own.", options.id);
   Result<std::shared_ptr<BlockBackend>> backend = BlockBackend::open(options);
   if (!backend) return backend.error();
+  (*backend)->on_failure([this, id = options.id](const BlockBackend::Failure& failure) { failed_(id, failure); });
   disks_.emplace_back(options.id, Disk{std::move(*backend), ""});
   return {};
 }

@@ -1,7 +1,7 @@
 // The disks of a virtual machine by id, and which device has each.
 #pragma once
 
-#include <map>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +18,10 @@ class Disks {
     std::string user;  // id of the device that has it; empty when none has
   };
 
+  // Called on any thread when a request of the drive `id` has failed on the host.
+  using Failed = std::function<void(const std::string& id, const BlockBackend::Failure&)>;
+  explicit Disks(Failed failed) : failed_(std::move(failed)) {}
+
   // Opens and locks the image.
   Status add(const BlockOptions& options);
   // Gives it to a device. Fails when there is no such disk or another device has it.
@@ -32,6 +36,7 @@ class Disks {
  private:
   Disk* find(const std::string& id);
 
+  Failed failed_;
   std::vector<std::pair<std::string, Disk>> disks_;
 };
 

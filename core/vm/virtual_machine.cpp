@@ -1,8 +1,34 @@
 #include "core/vm/virtual_machine.hpp"
 
+#include <boost/json.hpp>
+#include <cerrno>
+#include <cstring>
+
 #include "core/plugin/breadcrumb.hpp"
 
 namespace nacre {
+
+VirtualMachine::VirtualMachine(EventLoop& loop, Registry& registry)
+    : loop_(loop),
+      registry_(registry),
+      disks_([this](const std::string& id, const BlockBackend::Failure& failure) {
+        loop_.post([this, id, failure] { tell_of_failure(id, failure); });
+      }),
+      life_cycle_(*this),
+      devices_(*this, registry),
+      replaceable_slots_(*this) {}
+
+void VirtualMachine::tell_of_failure(const std::string& disk, const BlockBackend::Failure& failure) {
+  if (!monitor_) return;
+  namespace json = boost::json;
+  (void)monitor_->emit("BLOCK_IO_ERROR", json::serialize(json::object{
+                                             {"device", disk},
+                                             {"node-name", disk},
+                                             {"operation", std::string_view(failure.what) == "read" ? "read" : "write"},
+                                             {"action", "report"},
+                                             {"nospace", failure.error == ENOSPC},
+                                             {"reason", strerror(failure.error)}}));
+}
 
 VirtualMachine::~VirtualMachine() {
   tear_down();

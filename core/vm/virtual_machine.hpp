@@ -36,8 +36,7 @@ class PluginMonitor {
 // Main thread only, but for loop().
 class VirtualMachine {
  public:
-  VirtualMachine(EventLoop& loop, Registry& registry)
-      : loop_(loop), registry_(registry), life_cycle_(*this), devices_(*this, registry), replaceable_slots_(*this) {}
+  VirtualMachine(EventLoop& loop, Registry& registry);
   ~VirtualMachine();
   VirtualMachine(const VirtualMachine&) = delete;
   VirtualMachine& operator=(const VirtualMachine&) = delete;
@@ -72,6 +71,8 @@ class VirtualMachine {
   void set_monitor(PluginMonitor* monitor) { monitor_ = monitor; }
 
  private:
+  void tell_of_failure(const std::string& disk, const BlockBackend::Failure& failure);
+
   EventLoop& loop_;
   Registry& registry_;
   PluginMonitor* monitor_ = nullptr;

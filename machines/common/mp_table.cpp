@@ -65,7 +65,9 @@ Bytes mp_configuration(uint32_t vcpus) {
   append(table, uint8_t{1});  // enabled
   append(table, static_cast<uint32_t>(kIoapicAddress));
   entries = static_cast<uint16_t>(entries + 2);
-  for (uint8_t line = 0; line < 16; ++line, ++entries) interrupt(table, kInterrupt, kInt, line, ioapic_id, line);
+  // Past the 16 lines of a real ISA bus as well: Linux maps every pin that has an entry, by its own number.
+  for (uint8_t line = 0; line < kIoapicLines; ++line, ++entries)
+    interrupt(table, kInterrupt, kInt, line, ioapic_id, line);
   interrupt(table, kLocalInterrupt, kExtInt, 0, kAllProcessors, 0);
   interrupt(table, kLocalInterrupt, kNmi, 0, kAllProcessors, 1);
   entries = static_cast<uint16_t>(entries + 2);

@@ -59,10 +59,7 @@ class HeldMemory {
 class Microvm : public sdk::Machine {
  public:
   Microvm(nacre_instance* instance, const nacre_machine_config& config)
-      : Machine(instance, config),
-        acpi_(flag("acpi")),
-        ram_(machine::RamLayout::split(config.ram_size, kGap)),
-        slots_(acpi_ ? kSlots : kIsaSlots) {}
+      : Machine(instance, config), acpi_(flag("acpi")), ram_(machine::RamLayout::split(config.ram_size, kGap)) {}
 
   Status layout(nacre_error* slot) override {
     // First what the user may have got wrong.

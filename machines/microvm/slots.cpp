@@ -78,13 +78,11 @@ sdk::Result<uint32_t> Slots::other_slot(const nacre_device_desc& device) const {
     return fail(
         "the microvm machine takes only disks (virtio-blk-device) and NICs (virtio-net-device) while the guest runs; "
         "name this one on the command line.");
-  for (uint32_t slot = kReplaceableSlots; slot < usable_; ++slot)
+  for (uint32_t slot = kReplaceableSlots; slot < kSlots; ++slot)
     if (!taken_[slot]) return slot;
-  std::string full = "the microvm machine has no free virtio-mmio slot: all " +
-                     std::to_string(usable_ - kReplaceableSlots) + " beside the " + std::to_string(kDiskSlots) +
-                     " of disks and " + std::to_string(kNicSlots) + " of NICs are taken; leave a device out";
-  full += usable_ < kSlots ? ", or use acpi=on, which has " + std::to_string(kSlots - kReplaceableSlots) + "." : ".";
-  return busy(std::move(full));
+  return busy("the microvm machine has no free virtio-mmio slot: all " + std::to_string(kSlots - kReplaceableSlots) +
+              " beside the " + std::to_string(kDiskSlots) + " of disks and " + std::to_string(kNicSlots) +
+              " of NICs are taken; leave a device out.");
 }
 
 void Slots::displace(const nacre_placement& placement) {

@@ -11,11 +11,9 @@ namespace nacre::microvm {
 
 inline constexpr uint64_t kSlotsBase = 0xf0100000;
 inline constexpr uint32_t kSlotStride = 0x200;
-// Slot n has interrupt line 5 + n. The first 11 are ISA lines, which the MP table tells of; the rest, the IOAPIC's own
-// 16 to 23, only ACPI can name.
+// Slot n has interrupt line 5 + n: up to the last pin of the IOAPIC.
 inline constexpr uint32_t kSlots = 19;
 inline constexpr uint32_t kFirstLine = 5;
-inline constexpr uint32_t kIsaSlots = 11;
 // The first slots are replaceable ones, of disks and then of NICs; the others take what the command line names.
 inline constexpr uint32_t kDiskSlots = 6;
 inline constexpr uint32_t kNicSlots = 2;
@@ -26,8 +24,6 @@ inline constexpr const char* kNicDriver = "virtio-net-device";
 // Owned by the machine; [main].
 class Slots {
  public:
-  explicit Slots(uint32_t usable = kSlots) : usable_(usable) {}
-
   // A vacant device is in replaceable slot `slot` now, so that the guest finds it.
   void offer(uint32_t slot) { offered_.set(slot); }
 
@@ -60,7 +56,6 @@ class Slots {
   sdk::Result<uint32_t> replaceable_slot(const nacre_device_desc& device, const Kind& kind) const;
   sdk::Result<uint32_t> other_slot(const nacre_device_desc& device) const;
 
-  uint32_t usable_;
   std::bitset<kSlots> taken_;
   std::bitset<kSlots> offered_;
 };

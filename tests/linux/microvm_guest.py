@@ -1,5 +1,6 @@
 """How test_microvm starts Linux guests under Nacre."""
 
+import contextlib
 import hashlib
 import pathlib
 import subprocess
@@ -27,6 +28,21 @@ def check(condition, sentence):
 def md5(path, count=None):
     with open(path, "rb") as file:
         return hashlib.md5(file.read(count)).hexdigest()
+
+
+@contextlib.contextmanager
+def ext4(bench):
+    """A directory on ext4, which does direct I/O; a temporary directory in memory does not."""
+    backing, mounted = bench.scratch / "ext4.img", bench.scratch / "ext4"
+    with open(backing, "wb") as file:
+        file.truncate(64 << 20)
+    mounted.mkdir()
+    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", str(backing)], check=True)
+    subprocess.run(["mount", "-o", "loop", str(backing), str(mounted)], check=True)
+    try:
+        yield mounted
+    finally:
+        subprocess.run(["umount", str(mounted)], check=True)
 
 
 class Bench:

@@ -25,7 +25,19 @@ Answer query_kvm(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer query_target(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer query_machines(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer query_iothreads(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_mem(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_mem_gpa(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_none_of_list(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_sev_capabilities(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_vnc(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_display_image(VirtualMachine&, const boost::json::object&, qmp::Context&);
+
 Answer query_block(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_named_block_nodes(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_blockstats(VirtualMachine&, const boost::json::object&, qmp::Context&);
+
+Answer qom_list(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer qom_get(VirtualMachine&, const boost::json::object&, qmp::Context&);
 
 Answer query_plugins(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer plugin_load(VirtualMachine&, const boost::json::object&, qmp::Context&);

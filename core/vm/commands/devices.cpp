@@ -5,6 +5,11 @@ namespace nacre::commands {
 namespace json = boost::json;
 namespace {
 
+// What clients of QEMU send with every device.
+bool is_without_effect(std::string_view name) {
+  return name == "romfile" || name == "share-rw" || name == "disable-modern" || name == "vectors";
+}
+
 // A property's value as the command line would write it.
 Result<std::string> in_text(std::string_view name, const json::value& value) {
   if (value.is_string()) return std::string(value.get_string());
@@ -20,7 +25,7 @@ Answer device_add(VirtualMachine& vm, const json::object& arguments, qmp::Contex
   Devices::Properties properties;
   for (const auto& member : arguments) {
     std::string_view name(member.key());
-    if (name == "driver" || name == "id") continue;
+    if (name == "driver" || name == "id" || is_without_effect(name)) continue;
     Result<std::string> text = in_text(name, member.value());
     if (!text) return text.error();
     properties.emplace_back(name, *text);

@@ -1,4 +1,7 @@
 // Commands that tell about the machine and this program.
+#include <charconv>
+
+#include "core/base/log.hpp"
 #include "core/vm/commands/commands.hpp"
 
 namespace nacre::commands {
@@ -80,26 +83,43 @@ Answer query_iothreads(VirtualMachine& vm, const json::object&, qmp::Context&) {
   return list;
 }
 
-Answer query_block(VirtualMachine& vm, const json::object&, qmp::Context&) {
-  json::array list;
-  for (auto& [id, disk] : vm.disks().all()) {
-    const BlockOptions& options = disk.backend->options();
-    json::object image{{"virtual-size", disk.backend->capacity()}, {"filename", options.file}, {"format", "raw"}};
-    json::object inserted{{"node-name", id},
-                          {"drv", "raw"},
-                          {"ro", options.readonly},
-                          {"file", options.file},
-                          {"iops", options.iops_total},
-                          {"cache", json::object{{"direct", options.direct}, {"no-flush", false}, {"writeback", true}}},
-                          {"image", std::move(image)}};
-    list.push_back(json::object{{"device", id},
-                                {"qdev", disk.user},
-                                {"type", "unknown"},
-                                {"removable", false},
-                                {"locked", false},
-                                {"inserted", std::move(inserted)}});
-  }
-  return list;
+// The tree goes to the log, as in StratoVirt; the answer is empty.
+Answer query_mem(VirtualMachine& vm, const json::object&, qmp::Context&) {
+  if (!vm.has_platform()) return json::object();
+  for (const MemoryRegion& region : vm.platform().memory().regions())
+    log::info("memory", "RAM {:#x}..{:#x}, {} MiB", region.gpa, region.gpa + region.length - 1, region.length >> 20);
+  return json::object();
+}
+
+Answer query_mem_gpa(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
+  std::string_view text(arguments.at("gpa").as_string());
+  if (text.starts_with("0x") || text.starts_with("0X")) text.remove_prefix(2);
+  uint64_t gpa = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), gpa, 16);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size())
+    return fail("address not in hexadecimal: the argument 'gpa' of 'query-mem-gpa' is '{}'.",
+                std::string_view(arguments.at("gpa").as_string()));
+  uint32_t word = 0;
+  if (!vm.has_platform() || !vm.platform().memory().read(gpa, &word, sizeof word))
+    return fail("this gpa does not support query: {:#x} is not in RAM.", gpa);
+  return json::value(fmt::format("{:X}", word));
+}
+
+// What there is nothing of here: no TPM, no migration capability, no block job, no GIC on this architecture.
+Answer query_none_of_list(VirtualMachine&, const json::object&, qmp::Context&) {
+  return json::array();
+}
+
+Answer query_sev_capabilities(VirtualMachine&, const json::object&, qmp::Context&) {
+  return json::object();
+}
+
+Answer query_vnc(VirtualMachine&, const json::object&, qmp::Context&) {
+  return fail("The service of VNC is not supported");
+}
+
+Answer query_display_image(VirtualMachine&, const json::object&, qmp::Context&) {
+  return fail("query-display-image is not supported");
 }
 
 }  // namespace nacre::commands

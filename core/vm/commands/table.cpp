@@ -65,6 +65,11 @@ constexpr Argument kBlockdevAdd[] = {{"node-name", Type::String, true, "the new 
 constexpr Argument kNodeName[] = {{"node-name", Type::String, true, "the drive's id"}};
 constexpr Argument kFdName[] = {{"fdname", Type::String, true, "what later commands call the descriptor"}};
 
+constexpr Argument kGpa[] = {{"gpa", Type::String, true, "guest-physical address in hexadecimal"}};
+constexpr Argument kQomList[] = {{"path", Type::String, true, "as /machine/peripheral"}};
+constexpr Argument kQomGet[] = {{"path", Type::String, true, "as /machine/peripheral/ID"},
+                                {"property", Type::String, true, "the property's name"}};
+
 struct Row {
   std::string_view name;
   Function function;
@@ -104,6 +109,20 @@ constexpr Row kRows[] = {
     {"device-list-properties", device_list_properties, "the properties of a driver", "list", kTypename},
     {"query-block", query_block, "the disks", "list"},
     {"query-chardev", query_chardev, "the character back ends", "list"},
+    {"query-named-block-nodes", query_named_block_nodes, "the opened images", "list"},
+    {"query-blockstats", query_blockstats, "what has been done with each disk", "list"},
+    {"query-block-jobs", query_none_of_list, "block jobs, of which there are none", "list"},
+    {"query-mem", query_mem, "writes the memory map into the log", "nothing"},
+    {"query-mem-gpa", query_mem_gpa, "the 32-bit word at a guest-physical address, in hexadecimal", "string", kGpa},
+    {"qom-list", qom_list, "what there is below a path of the object tree", "list", kQomList},
+    {"qom-get", qom_get, "a property of a device, by path", "any", kQomGet},
+    {"query-tpm-models", query_none_of_list, "TPM models, of which there are none", "list"},
+    {"query-tpm-types", query_none_of_list, "TPM back ends, of which there are none", "list"},
+    {"query-gic-capabilities", query_none_of_list, "Arm's interrupt controllers, of which there are none", "list"},
+    {"query-migrate-capabilities", query_none_of_list, "switches of migration, of which there are none", "list"},
+    {"query-sev-capabilities", query_sev_capabilities, "AMD SEV, which is not used", "object"},
+    {"query-vnc", query_vnc, "fails: there is no VNC", "nothing"},
+    {"query-display-image", query_display_image, "fails: there is no display", "nothing"},
     {"query-iothreads", query_iothreads, "the iothreads", "list"},
     {"query-plugins", query_plugins, "every plugin file that was found, with its state and what it offers", "list"},
     {"plugin-load", plugin_load, "takes in one more plugin file", "object", kPluginFile},
@@ -118,6 +137,13 @@ constexpr Argument kDeviceDeleted[] = {{"device", Type::String, true, "the devic
 
 constexpr Argument kBalloonChanged[] = {{"actual", Type::Int, true, "the memory that the guest has now, in bytes"}};
 
+constexpr Argument kBlockIoError[] = {{"device", Type::String, true, "the drive's id"},
+                                      {"node-name", Type::String, true, "likewise"},
+                                      {"operation", Type::String, true, "read or write"},
+                                      {"action", Type::String, true, "report: the guest gets an error"},
+                                      {"nospace", Type::Bool, true, "the host's disk is full"},
+                                      {"reason", Type::String, true, "why, in words"}};
+
 constexpr qmp::Event kEvents[] = {
     {"SHUTDOWN", "the machine has ended", kShutdown},
     {"RESET", "the machine was reset", kReset},
@@ -125,6 +151,7 @@ constexpr qmp::Event kEvents[] = {
     {"RESUME", "the vCPUs run again", {}},
     {"POWERDOWN", "the power button was pressed", {}},
     {"DEVICE_DELETED", "a device is gone", kDeviceDeleted},
+    {"BLOCK_IO_ERROR", "the host could not carry out a disk's request; at most once a second", kBlockIoError},
     {"BALLOON_CHANGED", "the guest's memory has changed", kBalloonChanged},
 };
 
