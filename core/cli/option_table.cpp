@@ -329,7 +329,7 @@ constexpr Option kTable[] = {
      .takes = Takes::Value,
      .repeatable = true,
      .syntax = "KIND,id=ID[,KEY=VALUE...]",
-     .help = "a thread for devices to be served on (iothread, at most 8), or random bytes (rng-random)",
+     .help = "a thread for devices (iothread, at most 8) or random bytes (rng-random)",
      .grammar = {.keys = kObjectKeys, .bare_first = true},
      .apply = apply_object},
 

@@ -246,8 +246,8 @@ Result<PropertyValues> PropertyValues::parse(const nacre_type& type, const Given
       if (!texts[i]) wrong.message += " It is the default; this is a defect of the plugin.";
       return wrong;
     }
-    values.values_.push_back(
-        {property.name, property.type, is_back_end(property), std::move((*parsed)->text), (*parsed)->number});
+    values.values_.push_back({property.name, property.type, is_back_end(property) ? property.node_kind : nullptr,
+                              std::move((*parsed)->text), (*parsed)->number});
   }
   return values;
 }
@@ -290,9 +290,9 @@ const char* PropertyValues::text(std::string_view name) const {
   return found ? found->text.c_str() : nullptr;
 }
 
-const char* PropertyValues::back_end() const {
+PropertyValues::BackEnd PropertyValues::back_end() const {
   auto found = std::find_if(values_.begin(), values_.end(), [](const Value& value) { return value.back_end; });
-  return found == values_.end() ? nullptr : found->text.c_str();
+  return found == values_.end() ? BackEnd() : BackEnd{found->back_end, found->text.c_str()};
 }
 
 PropertyValues::Given PropertyValues::without_back_end() const {

@@ -21,10 +21,11 @@ EXPECTED = (vmm.VmmFailure, qmp_client.QmpFailure, qmp_client.QmpError, Assertio
 
 
 class Suite:
-    def __init__(self, program, seconds, modules=(), bench=Bench):
-        """`seconds` is the limit of the whole in a host VM, which loads `modules` first."""
+    def __init__(self, program, seconds, modules=(), bench=Bench, strato=True):
+        """`seconds` is the limit of the whole in a host VM, which loads `modules` first. `strato`: guests with a kernel
+        of StratoVirt's kind are among the cases."""
         self.path = pathlib.Path(program).resolve()
-        self.seconds, self.modules, self.bench = seconds, modules, bench
+        self.seconds, self.modules, self.bench, self.strato = seconds, modules, bench, strato
         self.cases = []
 
     def case(self, function):
@@ -49,8 +50,9 @@ class Suite:
             return 2
         if inside:
             return self._run_all([one for one in self.cases if not wanted or one.__name__ in wanted], programs)
-        for preparation in ("guest-image", "all"), ("build-strato-kernel",):
-            product(*preparation)
+        product("guest-image", "all")
+        if self.strato:
+            product("build-strato-kernel")
         modules = [word for module in self.modules for word in ("--module", module)]
         os.execv(HERE / "hostvm", ["hostvm", "--auto", "--timeout", str(self.seconds), "--retries", "1", *modules, "--",
                                    str(self.path), "--inside", *programs, *wanted])
