@@ -122,7 +122,7 @@ TEST(Properties, UnknownMissingAndTwice) {
   EXPECT_EQ(
       failure({{"seriel", "A"}}),
       "'test-disk' has no property 'seriel'; it has: drive, read-only, num-queues, queue-size, limit, serial, cache, "
-      "mac, addr, key, old. Did you mean 'serial'?");
+      "mac, addr, key, fd, old. Did you mean 'serial'?");
   EXPECT_EQ(failure({}, false), "'test-disk' needs property 'drive' (the id of a drive): add drive=...");
   EXPECT_EQ(failure({{"num-queues", "1"}, {"num_queues", "2"}}),
             "property 'num-queues' of 'test-disk' is given twice: '1' and '2'.");
