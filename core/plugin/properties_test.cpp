@@ -1,5 +1,8 @@
 #include "core/plugin/properties.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 namespace nacre {
 namespace {
 
@@ -18,6 +21,7 @@ constexpr nacre_prop kTable[] = {
     {.type = NACRE_PROP_MAC, .name = "mac"},
     {.type = NACRE_PROP_PCI_ADDR, .name = "addr"},
     {.type = NACRE_PROP_STRING, .flags = NACRE_PROP_SECRET, .name = "key", .max = 4},
+    {.type = NACRE_PROP_FD, .name = "fd"},
     {.type = NACRE_PROP_BOOL, .flags = NACRE_PROP_DEPRECATED, .name = "old", .replacement = "read-only"},
 };
 
@@ -51,6 +55,19 @@ uint64_t number(const char* name, const char* text) {
   uint64_t value = ~0ull;
   EXPECT_EQ(parse({{name, text}}).get_u64(name, value), NACRE_OK);
   return value;
+}
+
+TEST(Properties, ADescriptorMustBeOpen) {
+  int pair[2];
+  ASSERT_EQ(::pipe(pair), 0);
+  EXPECT_EQ(number("fd", std::to_string(pair[1]).c_str()), static_cast<uint64_t>(pair[1]));
+  // Programs that are started later do not get it.
+  EXPECT_EQ(::fcntl(pair[1], F_GETFD), FD_CLOEXEC);
+  ::close(pair[0]);
+  ::close(pair[1]);
+  for (const std::string& text : {std::to_string(pair[1]), std::string("1"), std::string("-1"), std::string("tap"),
+                                  std::string("4294967295"), std::string("99999999999999999999")})
+    EXPECT_THAT(failure({{"fd", text}}), HasSubstr("the number of an open descriptor")) << text;
 }
 
 TEST(Properties, EveryWayToSayYesAndNo) {
@@ -105,7 +122,7 @@ TEST(Properties, UnknownMissingAndTwice) {
   EXPECT_EQ(
       failure({{"seriel", "A"}}),
       "'test-disk' has no property 'seriel'; it has: drive, read-only, num-queues, queue-size, limit, serial, cache, "
-      "mac, addr, key, old. Did you mean 'serial'?");
+      "mac, addr, key, fd, old. Did you mean 'serial'?");
   EXPECT_EQ(failure({}, false), "'test-disk' needs property 'drive' (the id of a drive): add drive=...");
   EXPECT_EQ(failure({{"num-queues", "1"}, {"num_queues", "2"}}),
             "property 'num-queues' of 'test-disk' is given twice: '1' and '2'.");
