@@ -56,6 +56,8 @@ Status Assembly::build() {
 Status Assembly::add_back_ends() {
   for (const std::string& id : options_.iothreads)
     if (Status added = vm_->add_iothread(id); !added) return added;
+  for (const RandomSource& source : options_.random_sources)
+    if (Status added = vm_->random_sources().add(source.id, source.filename); !added) return added;
   for (const BlockOptions& drive : options_.drives)
     if (Status added = vm_->disks().add(drive); !added) return added;
   for (const NetOptions& netdev : options_.netdevs)

@@ -130,9 +130,15 @@ Status apply_serial(Draft& draft, const Given& given) {
 
 Status apply_object(Draft& draft, const Given& given) {
   std::vector<std::string>& threads = draft.options.iothreads;
+  std::vector<RandomSource>& sources = draft.options.random_sources;
   const std::string id = given.fields.text("id");
-  if (std::find(threads.begin(), threads.end(), id) != threads.end())
+  if (std::find(threads.begin(), threads.end(), id) != threads.end() ||
+      std::any_of(sources.begin(), sources.end(), [&](const RandomSource& source) { return source.id == id; }))
     return fail("Object {} has been added; give each object an id of its own.", id);
+  if (given.fields.text("kind") == "rng-random") {
+    sources.push_back({id, given.fields.has("filename") ? given.fields.text("filename") : "/dev/urandom"});
+    return {};
+  }
   if (threads.size() == kMaxIothreads) return fail("-object: at most {} iothreads are possible.", kMaxIothreads);
   threads.push_back(id);
   return {};

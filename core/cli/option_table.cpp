@@ -145,12 +145,17 @@ constexpr Key kDeviceKeys[] = {
 constexpr Key kObjectKeys[] = {
     {.name = "kind",
      .type = Choice,
-     .help = "what to make: a thread that devices can be served on",
+     .help = "what to make: a thread that devices can be served on, or a source of random bytes",
      .required = true,
-     .values = "iothread",
-     .later = "rng-random|memory-backend-ram|memory-backend-file|memory-backend-memfd|tls-creds-x509|authz-simple",
+     .values = "iothread|rng-random",
+     .later = "memory-backend-ram|memory-backend-file|memory-backend-memfd|tls-creds-x509|authz-simple",
      .wrong = "-object: Unknown object type"},
     {.name = "id", .type = Id, .help = "the name others refer to", .required = true},
+    {.name = "filename",
+     .type = Path,
+     .help = "a character device that gives random bytes",
+     .fallback = "/dev/urandom",
+     .kinds = "rng-random"},
 };
 constexpr Key kQmpKeys[] = {
     {.name = "address", .help = "unix:PATH or tcp:IP:PORT", .required = true},
@@ -323,8 +328,8 @@ constexpr Option kTable[] = {
      .section = Section::Devices,
      .takes = Takes::Value,
      .repeatable = true,
-     .syntax = "iothread,id=ID",
-     .help = "a thread for devices to be served on, at most 8",
+     .syntax = "KIND,id=ID[,KEY=VALUE...]",
+     .help = "a thread for devices (iothread, at most 8) or random bytes (rng-random)",
      .grammar = {.keys = kObjectKeys, .bare_first = true},
      .apply = apply_object},
 

@@ -62,6 +62,12 @@ struct Chardev {
   bool nowait = false;
 };
 
+// -object rng-random.
+struct RandomSource {
+  std::string id;
+  std::string filename;  // not looked at yet
+};
+
 // Where QMP listens: a Unix socket's path, or a TCP address.
 struct QmpListener {
   std::string id;        // of -mon, empty when not given
@@ -98,13 +104,14 @@ struct Options {
 
   std::string kernel, initrd, append;  // empty when not given
 
-  std::vector<BlockOptions> drives;    // ids unique
-  std::vector<NetOptions> netdevs;     // ids unique
-  std::vector<Chardev> chardevs;       // ids unique, the one of -serial included
-  std::string serial;                  // id of the chardev of the serial port, empty for no port
-  std::vector<Device> devices;         // in order; ids unique where given
-  std::vector<std::string> iothreads;  // ids, at most 8
-  std::vector<QmpListener> qmp;        // of -qmp and then -mon; at least one unless `help` is set
+  std::vector<BlockOptions> drives;          // ids unique
+  std::vector<NetOptions> netdevs;           // ids unique
+  std::vector<Chardev> chardevs;             // ids unique, the one of -serial included
+  std::string serial;                        // id of the chardev of the serial port, empty for no port
+  std::vector<Device> devices;               // in order; ids unique where given
+  std::vector<std::string> iothreads;        // ids, at most 8
+  std::vector<RandomSource> random_sources;  // ids unique, iothreads' included
+  std::vector<QmpListener> qmp;              // of -qmp and then -mon; at least one unless `help` is set
 
   std::string name, uuid;  // uuid: 8-4-4-4-12 lower-case hex digits, or empty
   std::string log_file;    // empty: standard error

@@ -197,6 +197,11 @@ TEST(Parse, Management) {
   EXPECT_EQ(options.qmp.at(0).iothread, "t");
   EXPECT_THAT(options.iothreads, ElementsAre("t", "u"));
   EXPECT_TRUE(options.freeze);
+  options = with_rest("-object rng-random,id=a,filename=/dev/random -object rng-random,id=b");
+  ASSERT_EQ(options.random_sources.size(), 2u);
+  EXPECT_EQ(options.random_sources[0].filename, "/dev/random");
+  EXPECT_EQ(options.random_sources[1].id, "b");
+  EXPECT_EQ(options.random_sources[1].filename, "/dev/urandom");
   EXPECT_TRUE(with_rest("-S").freeze);
   EXPECT_TRUE(with_rest("-freeze_cpu").freeze);
 }

@@ -167,7 +167,11 @@ TEST(Refuse, BackEnds) {
       {threads, "at most 8 iothreads"},
       {"-object iothread,id=a -object iothread,id=a", "Object a has been added"},
       {"-object iothread", "-object: id is missing"},
-      {"-object rng-random,id=x,filename=/dev/urandom", "-object: kind=rng-random is not supported by this version"},
+      {"-object memory-backend-ram,id=x", "-object: kind=memory-backend-ram is not supported by this version"},
+      {"-object rng-random", "-object: id is missing"},
+      {"-object iothread,id=a,filename=/dev/urandom", "filename"},
+      {"-object iothread,id=a -object rng-random,id=a", "Object a has been added"},
+      {"-object rng-random,id=a -object iothread,id=a", "Object a has been added"},
       {"-object nonsense,id=x", "Unknown object type"},
   });
 }

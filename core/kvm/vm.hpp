@@ -40,7 +40,8 @@ class Vm {
   Status create_irqchip();
   // After create_irqchip(): an 8254 in the kernel, with a dummy speaker at port 0x61.
   Status create_pit();
-  // Remembers the interrupt controllers and the PIT as they are now (call it when they have been made) ...
+  // Puts the interrupt controllers, just made, into the state in which firmware leaves them, and remembers them and the
+  // PIT ...
   Status save_chips();
   // ... and puts them back into that state, for a reset; vCPUs not running.
   Status restore_chips();

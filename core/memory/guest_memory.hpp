@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <span>
 #include <vector>
 
 #include "core/base/fd.hpp"
@@ -71,6 +73,15 @@ class GuestMemory {
   // overwritten at most by a read error. The descriptor stays the caller's and may be closed afterwards.
   Status load_file(uint64_t gpa, int fd, uint64_t offset, uint64_t length);
 
+  enum class Discarded { Done, NotRam, Pinned, Refused };
+  // [any] Gives the memory behind a range back to the host; it reads as zeroes from then on. Whole pages are given
+  // back, parts of pages are filled with zeroes. Refused: the host does not free it (it is locked); its contents are
+  // undefined.
+  Discarded discard(uint64_t gpa, uint64_t length);
+  // [any] While pins are held, nothing is discarded.
+  void pin() { pins_.fetch_add(1); }
+  void unpin() { pins_.fetch_sub(1); }
+
   // [main] Calls `changed` on the main thread after each new view, until the returned id is given to unsubscribe().
   uint64_t subscribe(std::function<void()> changed);
   void unsubscribe(uint64_t id);
@@ -85,6 +96,10 @@ class GuestMemory {
   GuestMemory() = default;
   void publish();
   Status load_part(uint8_t* hva, int fd, uint64_t offset, uint64_t length);
+  void note_file(uint8_t* hva, uint64_t length);
+  bool discard_part(uint8_t* hva, uint64_t length);
+  bool discard_pages(uint8_t* hva, uint64_t length);
+  bool discard_over_files(uint8_t* hva, uint64_t length);
 
   MemoryOptions options_;
   uint64_t size_ = 0;
@@ -92,6 +107,9 @@ class GuestMemory {
   uint8_t* base_ = nullptr;
   Fd fd_;
   std::vector<MemoryRegion> regions_;
+  std::atomic<uint32_t> pins_{0};
+  std::mutex files_lock_;
+  std::vector<std::span<uint8_t>> files_;  // RAM that load_file() has mapped to a file
   std::vector<Subscriber> subscribers_;
   uint64_t next_subscriber_ = 1;
 

@@ -69,6 +69,7 @@ Status GuestMemory::load_part(uint8_t* hva, int fd, uint64_t offset, uint64_t le
   } else {
     if (!options_.dump_guest_core) ::madvise(mapped, pages, MADV_DONTDUMP);
     ::madvise(mapped, pages, MADV_DONTFORK);
+    note_file(hva + head, pages);
   }
   return copy_in(hva + head + pages, fd, offset + head + pages, length - head - pages);
 }

@@ -20,6 +20,9 @@ std::vector<nacre_prop> properties_of(const nacre_type& type);
 // chardev".
 std::string allowed_values(const nacre_prop& property);
 
+// Whether it names what stands behind the device: a drive, a netdev, a chardev.
+bool is_back_end(const nacre_prop& property);
+
 // The answer to `-device NAME,help` or `-machine NAME,help`: several lines, each ended.
 std::string describe(const nacre_type& type);
 
@@ -42,11 +45,20 @@ class PropertyValues {
 
   // The value as text, or NULL when it is unset.
   const char* text(std::string_view name) const;
+  // What stands behind the device: a "block", "net", "chardev", ... and its id; both NULL when nothing does.
+  struct BackEnd {
+    const char* kind = nullptr;
+    const char* id = nullptr;
+  };
+  BackEnd back_end() const;
+  // All set values but that, as parse() takes them.
+  Given without_back_end() const;
 
  private:
   struct Value {
     std::string name;
     uint32_t type;
+    const char* back_end;  // its kind, or NULL when it is none
     std::string text;
     uint64_t number;
   };

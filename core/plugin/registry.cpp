@@ -215,6 +215,10 @@ std::vector<Registry::File*> Registry::providers(uint32_t kind, const std::strin
   return found;
 }
 
+bool Registry::offers(uint32_t kind, const std::string& name) {
+  return start() && !providers(kind, name).empty();
+}
+
 Result<LoadedType> Registry::load(uint32_t kind, const std::string& name, const std::string& plugin) {
   if (Status ready = start(); !ready) return ready.error();
   std::vector<File*> found = providers(kind, name);

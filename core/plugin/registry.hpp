@@ -79,6 +79,9 @@ class Registry {
   // missing or refused; a bad file in it is no failure. load() starts the registry by itself.
   Status start();
 
+  // Whether a plugin that could be used offers it; maps nothing.
+  bool offers(uint32_t kind, const std::string& name);
+
   // Returns the type by kind and name or alias, mapping and initialising its plugin on first use. `plugin` chooses
   // among several that offer it. A name that is unknown makes it look once more for new files. The error names the file
   // that would have provided it, or the nearest name.

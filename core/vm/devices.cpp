@@ -23,14 +23,20 @@ Error failure(const nacre_instance& instance, const char* function, nacre_status
   return fail("{}: {}", instance.name(), slot.text("it cannot be made, and its plugin gave no reason."));
 }
 
-// Takes `plugin=ID` out, which the host gives every device: the choice among several plugins that offer its driver.
-std::string take_plugin(Devices::Properties& properties) {
-  std::string chosen;
+// Takes a property out that the host gives every device; "" when it is not there.
+std::string take(Devices::Properties& properties, std::string_view name) {
+  std::string value;
   std::erase_if(properties, [&](auto& property) {
-    if (property.first == "plugin") chosen = property.second;
-    return property.first == "plugin";
+    if (property.first == name) value = property.second;
+    return property.first == name;
   });
-  return chosen;
+  return value;
+}
+
+bool declares(const nacre_type& type, std::string_view name) {
+  for (const nacre_prop& property : properties_of(type))
+    if (property.name == name) return true;
+  return false;
 }
 
 }  // namespace
@@ -51,44 +57,71 @@ nacre_instance* Devices::find(const std::string& id) {
   return found == devices_.end() ? nullptr : found->get();
 }
 
-Result<nacre_instance*> Devices::add(const std::string& driver, const std::string& id, const Properties& properties) {
-  if (!id.empty() && find(id)) return fail("Device id {} existed: each device needs an id of its own.", id);
+Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver, const std::string& id,
+                                                      const Properties& properties) {
   Properties own = properties;
-  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, take_plugin(own));
+  // Among several plugins that offer the driver, the one of this id.
+  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, take(own, "plugin"));
   if (!loaded) return loaded.error();
+  std::map<std::string, std::string> place_words;
+  for (const char* word : {"bus", "addr", "lun"})
+    if (!declares(*loaded->type, word)) place_words[word] = take(own, word);
   Result<PropertyValues> values = PropertyValues::parse(*loaded->type, own);
   if (!values) return values.error();
 
-  auto instance =
+  auto device =
       std::make_unique<nacre_instance>(nacre_instance{vm_, loaded->type, id, loaded->plugin_id, std::move(*values)});
-  if (id.empty()) instance->id = driver + "." + std::to_string(unnamed_++);
-  instance->loop = &vm_.loop();
-  if (const char* iothread = instance->properties.text("iothread")) {
+  device->place_words = std::move(place_words);
+  device->loop = &vm_.loop();
+  if (const char* iothread = device->properties.text("iothread")) {
     auto found = vm_.iothreads().find(iothread);
     if (found == vm_.iothreads().end())
-      return fail("{}: there is no iothread '{}'; make it with -object iothread,id={}.", instance->name(), iothread,
+      return fail("{}: there is no iothread '{}'; make it with -object iothread,id={}.", device->name(), iothread,
                   iothread);
-    instance->loop = &found->second->loop();
+    device->loop = &found->second->loop();
   }
-  // In the list while it is being realized, so that its id is taken and other rooms find it.
-  devices_.push_back(std::move(instance));
-  nacre_instance& device = *devices_.back();
-  if (Status realized = realize(device); !realized) {
-    devices_.pop_back();
-    return realized.error();
-  }
-  return &device;
+  if (Status realized = realize(*device); !realized) return realized.error();
+  return device;
 }
 
-Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::string& id,
-                                         const Properties& properties) {
+void Devices::unmake(nacre_instance& device) {
+  undo(device, true);
+}
+
+Result<nacre_instance*> Devices::add(const std::string& driver, const std::string& id, const Properties& properties) {
+  return add(driver, id, properties, false);
+}
+
+Result<nacre_instance*> Devices::add(const std::string& driver, const std::string& id, const Properties& properties,
+                                     bool hot) {
+  if (!id.empty() && find(id)) return fail("Device id {} existed: each device needs an id of its own.", id);
+  const std::string own_id = id.empty() ? driver + "." + std::to_string(unnamed_++) : id;
+  Result<std::unique_ptr<nacre_instance>> device = make(driver, own_id, properties);
+  if (!device) return device.error();
+  // Devices that are not on a virtio bus place themselves by their properties.
+  if ((*device)->virtio) {
+    if (Status placed = vm_.machine().place(**device, hot); !placed) {
+      undo(**device, true);
+      return placed.error();
+    }
+  }
+  devices_.push_back(std::move(*device));
+  return devices_.back().get();
+}
+
+Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::string& id, Properties properties) {
   Properties own = properties;
-  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, take_plugin(own));
+  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, take(own, "plugin"));
   if (!loaded) return loaded.error();
   if (!(loaded->type->flags & NACRE_TYPE_HOTPLUGGABLE))
     return fail("driver '{}' cannot be added while the guest runs; name it on the command line with -device {}.",
                 driver, driver);
-  return add(driver, id, properties);
+  for (const nacre_prop& property : properties_of(*loaded->type)) {
+    auto given = [&](auto& one) { return one.first == property.name; };
+    if (is_back_end(property) && std::none_of(properties.begin(), properties.end(), given))
+      properties.emplace_back(property.name, id);
+  }
+  return add(driver, id, properties, true);
 }
 
 size_t Devices::count_of_plugin(const std::string& plugin_id) const {
@@ -116,17 +149,7 @@ Status Devices::realize(nacre_instance& device) {
     undo(device, false);
     return failure(device, "realize", code, slot);
   }
-  if (Status placed = place(device); !placed) {
-    undo(device, true);
-    return placed;
-  }
   return {};
-}
-
-Status Devices::place(nacre_instance& device) {
-  // Devices of the machine's own place themselves by their properties.
-  if (!device.virtio) return {};
-  return vm_.machine().place(device);
 }
 
 void Devices::undo(nacre_instance& device, bool realized) {
@@ -149,8 +172,17 @@ Status Devices::remove(const std::string& id) {
   if (found == devices_.end()) return Error{fmt::format("Device {} not found", id), ErrorClass::DeviceNotFound};
   if (!((*found)->type->flags & NACRE_TYPE_HOTPLUGGABLE))
     return fail("{} cannot be removed while the guest runs: its driver is not hot-pluggable.", (*found)->name());
+  // Where a slot outlives its device, the device is all that a user has of the back end: both go together.
+  std::string kind, back_end;
+  if (auto behind = (*found)->properties.back_end();
+      behind.id && vm_.replaceable_slots().has((*found)->placement.base)) {
+    kind = behind.kind;
+    back_end = behind.id;
+  }
   undo(**found, true);
   devices_.erase(found);
+  if (kind == "block") (void)vm_.disks().remove(back_end);
+  if (kind == "net") (void)vm_.netdevs().remove(back_end);
   return {};
 }
 

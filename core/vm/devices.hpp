@@ -27,10 +27,16 @@ class Devices {
   // Makes the device: driver looked up (its plugin mapped on first use), properties checked, created, realized, placed.
   // A failure undoes what came before it and says why. An empty id gets one made up.
   Result<nacre_instance*> add(const std::string& driver, const std::string& id, const Properties& properties);
-  // The same while the guest runs: refused for a driver that is not hot-pluggable.
-  Result<nacre_instance*> hot_add(const std::string& driver, const std::string& id, const Properties& properties);
-  // Takes it away while the guest runs.
+  // The same while the guest runs: refused for a driver that is not hot-pluggable. What stands behind the device is by
+  // default what has the device's id.
+  Result<nacre_instance*> hot_add(const std::string& driver, const std::string& id, Properties properties);
+  // Takes it away while the guest runs, with what stood behind it where its slot is replaceable.
   Status remove(const std::string& id);
+
+  // Makes a device up to realized, in no list and at no place; unmake() ends it.
+  Result<std::unique_ptr<nacre_instance>> make(const std::string& driver, const std::string& id,
+                                               const Properties& properties);
+  void unmake(nacre_instance& device);
   // Takes all away; what they leave behind is taken back.
   void clear();
 
@@ -44,8 +50,8 @@ class Devices {
   bool press_power_button();
 
  private:
+  Result<nacre_instance*> add(const std::string& driver, const std::string& id, const Properties& properties, bool hot);
   Status realize(nacre_instance& instance);
-  Status place(nacre_instance& instance);
   void undo(nacre_instance& instance, bool realized);
 
   VirtualMachine& vm_;

@@ -31,6 +31,15 @@ Result<std::shared_ptr<BlockBackend>> Disks::take(const std::string& id, const s
   return disk->backend;
 }
 
+Status Disks::remove(const std::string& id) {
+  Disk* disk = find(id);
+  if (!disk) return fail("Drive {} not found", id);
+  if (!disk->user.empty())
+    return fail("drive '{}' is in use by device '{}'; take the device away with device_del first.", id, disk->user);
+  std::erase_if(disks_, [&](auto& entry) { return entry.first == id; });
+  return {};
+}
+
 void Disks::give_back(const std::string& id) {
   if (Disk* disk = find(id)) disk->user.clear();
 }

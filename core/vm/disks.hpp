@@ -23,6 +23,8 @@ class Disks {
   // Gives it to a device. Fails when there is no such disk or another device has it.
   Result<std::shared_ptr<BlockBackend>> take(const std::string& id, const std::string& user);
   void give_back(const std::string& id);
+  // Closes it. Fails when there is none of that id or a device has it.
+  Status remove(const std::string& id);
 
   // In the order in which they came.
   const std::vector<std::pair<std::string, Disk>>& all() const { return disks_; }

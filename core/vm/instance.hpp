@@ -5,6 +5,7 @@
 #include <nacre/abi/machine.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,9 +49,12 @@ struct nacre_instance {
   std::vector<std::unique_ptr<nacre_irq>> irqs;
   std::vector<std::unique_ptr<nacre_mmio_region>> regions;
   std::unique_ptr<nacre_virtio> virtio;
-  std::function<void()> powerdown;             // the power button, see lifecycle.h
-  std::vector<uint64_t> memory_subscriptions;  // of GuestMemory::subscribe
-  std::vector<std::string> commands;           // QMP commands that it has added
+  std::function<void()> powerdown;                 // the power button, see lifecycle.h
+  std::vector<uint64_t> memory_subscriptions;      // of GuestMemory::subscribe
+  std::vector<std::string> commands;               // QMP commands that it has added
+  std::map<std::string, std::string> place_words;  // what the user says about its place: bus, addr, lun
+  uint32_t pins = 0;                               // of guest memory, see memory.h
+  bool balloon = false;                            // it is the machine's balloon
   nacre_placement placement{};
   bool placed = false;
 

@@ -75,13 +75,22 @@ Status Machine::boot() {
   return step("boot", ops_.boot);
 }
 
-Status Machine::place(nacre_instance& device) {
+Status Machine::place(nacre_instance& device, bool hot) {
+  auto word = [&](const char* name) {
+    auto found = device.place_words.find(name);
+    return found == device.place_words.end() ? nullptr : or_null(found->second);
+  };
   nacre_device_desc desc{};
   desc.size = sizeof desc;
-  desc.virtio_device_id = device.virtio ? device.virtio->device->device_id() : 0;
+  desc.virtio_device_id = device.virtio->device->device_id();
   desc.driver = device.type->name;
   desc.id = device.id.c_str();
   desc.bus = device.type->bus;
+  desc.backend = device.properties.back_end().id;
+  desc.bus_id = word("bus");
+  desc.addr = word("addr");
+  desc.lun = word("lun");
+  desc.hot = hot;
   device.placement = {};
   device.placement.size = sizeof device.placement;
   ErrorSlot slot;
@@ -92,26 +101,31 @@ Status Machine::place(nacre_instance& device) {
   }
   if (code != NACRE_OK)
     return fail("{}: {}", device.name(), slot.text("the machine has no place for it and gave no reason."));
+  if (device.placement.kind != NACRE_PLACE_NONE) {
+    if (Status plugged = plug(device); !plugged) {
+      ops_.displace(instance_->self, &device.placement);
+      return fail("{}: {}", device.name(), plugged.error().message);
+    }
+  }
   device.placed = true;
-  if (device.placement.kind == NACRE_PLACE_NONE) return {};
-
-  virtio::MmioTransport* transport = vm_.platform().virtio_slot(device.placement.base);
-  Status plugged = transport ? vm_.platform().take_line(device.placement.gsi)
-                             : fail("the machine has no virtio-mmio slot at {:#x}.", device.placement.base);
-  if (plugged) {
-    plugged = transport->plug(*device.virtio->device, device.placement.gsi);
-    if (!plugged) vm_.platform().give_line_back(device.placement.gsi);
-  }
-  if (!plugged) {
-    ops_.displace(instance_->self, &device.placement);
-    device.placed = false;
-    return fail("{}: {}", device.name(), plugged.error().message);
-  }
   return {};
 }
 
+Status Machine::plug(nacre_instance& device) {
+  const nacre_placement& placement = device.placement;
+  if (vm_.replaceable_slots().has(placement.base)) return vm_.replaceable_slots().fill(placement.base, device);
+  virtio::MmioTransport* transport = vm_.platform().virtio_slot(placement.base);
+  if (!transport) return fail("the machine has no virtio-mmio slot at {:#x}.", placement.base);
+  if (Status taken = vm_.platform().take_line(placement.gsi); !taken) return taken;
+  Status plugged = transport->plug(*device.virtio->device, placement.gsi);
+  if (!plugged) vm_.platform().give_line_back(placement.gsi);
+  return plugged;
+}
+
 void Machine::displace(nacre_instance& device) {
-  if (device.placement.kind == NACRE_PLACE_VIRTIO_MMIO) {
+  if (vm_.replaceable_slots().has(device.placement.base)) {
+    vm_.replaceable_slots().vacate(device);
+  } else if (device.placement.kind == NACRE_PLACE_VIRTIO_MMIO) {
     if (virtio::MmioTransport* transport = vm_.platform().virtio_slot(device.placement.base)) transport->unplug();
     vm_.platform().give_line_back(device.placement.gsi);
   }

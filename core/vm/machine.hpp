@@ -31,13 +31,15 @@ class Machine {
   Status layout();
   Status build();
   // Chooses a place for the device, and plugs it in there when that is a slot of the host's.
-  Status place(nacre_instance& device);
+  // `hot`: while the guest runs.
+  Status place(nacre_instance& device, bool hot);
   void displace(nacre_instance& device);
   // Describes, loads, sets the first vCPU.
   Status boot();
 
  private:
   Machine(VirtualMachine& vm, MachineOptions options) : vm_(vm), options_(std::move(options)) {}
+  Status plug(nacre_instance& device);
   using Step = nacre_status (*)(void*, nacre_error*) noexcept;
   Status step(const char* name, Step function);
 

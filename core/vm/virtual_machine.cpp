@@ -23,6 +23,7 @@ Status VirtualMachine::build(const PlatformOptions& platform, const MachineOptio
 
 void VirtualMachine::tear_down() {
   if (platform_) platform_->stop_vcpus();
+  replaceable_slots_.close();
   devices_.clear();
   machine_.reset();
   platform_.reset();

@@ -5,15 +5,19 @@
 #include <memory>
 #include <string>
 
+#include "core/backend/random_sources.hpp"
 #include "core/loop/io_thread.hpp"
 #include "core/plugin/registry.hpp"
+#include "core/vm/balloon.hpp"
 #include "core/vm/chardevs.hpp"
 #include "core/vm/devices.hpp"
 #include "core/vm/disks.hpp"
 #include "core/vm/life_cycle.hpp"
 #include "core/vm/machine.hpp"
 #include "core/vm/netdevs.hpp"
+#include "core/vm/passed_fds.hpp"
 #include "core/vm/platform.hpp"
+#include "core/vm/replaceable_slots.hpp"
 
 namespace nacre {
 
@@ -33,7 +37,7 @@ class PluginMonitor {
 class VirtualMachine {
  public:
   VirtualMachine(EventLoop& loop, Registry& registry)
-      : loop_(loop), registry_(registry), life_cycle_(*this), devices_(*this, registry) {}
+      : loop_(loop), registry_(registry), life_cycle_(*this), devices_(*this, registry), replaceable_slots_(*this) {}
   ~VirtualMachine();
   VirtualMachine(const VirtualMachine&) = delete;
   VirtualMachine& operator=(const VirtualMachine&) = delete;
@@ -56,9 +60,13 @@ class VirtualMachine {
   bool has_platform() const { return bool(platform_); }
   Machine& machine() { return *machine_; }
   Devices& devices() { return devices_; }
+  ReplaceableSlots& replaceable_slots() { return replaceable_slots_; }
   LifeCycle& life_cycle() { return life_cycle_; }
   Disks& disks() { return disks_; }
   Chardevs& chardevs() { return chardevs_; }
+  RandomSources& random_sources() { return random_sources_; }
+  Balloon& balloon() { return balloon_; }
+  PassedFds& passed_fds() { return passed_fds_; }
   Netdevs& netdevs() { return netdevs_; }
   PluginMonitor* monitor() { return monitor_; }
   void set_monitor(PluginMonitor* monitor) { monitor_ = monitor; }
@@ -70,11 +78,15 @@ class VirtualMachine {
   std::map<std::string, std::unique_ptr<IoThread>> iothreads_;
   Disks disks_;
   Chardevs chardevs_;
+  RandomSources random_sources_;
+  Balloon balloon_;
+  PassedFds passed_fds_;
   Netdevs netdevs_;
   LifeCycle life_cycle_;
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<Machine> machine_;
   Devices devices_;
+  ReplaceableSlots replaceable_slots_;
 };
 
 }  // namespace nacre

@@ -87,6 +87,7 @@ class Microvm : public sdk::Machine {
     Status made = ErrorSlot::wrap(slot, "the virtio-mmio slots cannot be made", [&](nacre_error* error) {
       return host.machine->virtio_mmio_window(instance(), kSlotsBase, kSlotStride, kSlots, error);
     });
+    for (uint32_t number = 0; made && number < kReplaceableSlots; ++number) made = offer_slot(number, slot);
     if (made) made = keyboard_port_.claim(instance(), slot);
     if (made && config().serial_chardev)
       made = add_device("isa-serial", "machine-serial",
@@ -160,13 +161,25 @@ class Microvm : public sdk::Machine {
     });
   }
 
+  // Without the plugin of its driver the slot does not exist: nothing could come into it either.
+  Status offer_slot(uint32_t number, nacre_error* slot) {
+    nacre_status code = NACRE_OK;
+    Status made = ErrorSlot::wrap(slot, "a slot cannot be made", [&](nacre_error* error) {
+      return code = host.machine->replaceable_slot(instance(), Slots::base(number), Slots::line(number),
+                                                   number < kDiskSlots ? kDiskDriver : kNicDriver, error);
+    });
+    if (code == NACRE_NOT_FOUND) return {};
+    if (made) slots_.offer(number);
+    return made;
+  }
+
   machine::AcpiMachine describe() const {
     machine::AcpiMachine description;
     description.vcpus = config().vcpus;
     description.power = {kPowerPorts, kPowerPorts + 1, kResetPort, kPowerLine};
     if (config().serial_chardev) description.serial = {kSerialPorts, kSerialLine};
     for (uint32_t slot = 0; slot < kSlots; ++slot)
-      if (slots_.taken(slot)) description.virtio.push_back({slot, Slots::base(slot), Slots::line(slot)});
+      if (slots_.shown(slot)) description.virtio.push_back({slot, Slots::base(slot), Slots::line(slot)});
     return description;
   }
 

@@ -8,48 +8,105 @@ namespace {
 
 using ::testing::HasSubstr;
 
-nacre_device_desc virtio() {
-  return {sizeof(nacre_device_desc), 2, "virtio-blk-device", "d", "virtio"};
+nacre_device_desc other() {
+  return {.size = sizeof(nacre_device_desc),
+          .virtio_device_id = 4,
+          .driver = "virtio-rng-device",
+          .id = "r",
+          .bus = "virtio"};
+}
+nacre_device_desc disk(const char* id, const char* addr = nullptr, const char* lun = nullptr, bool hot = true) {
+  return {.size = sizeof(nacre_device_desc),
+          .virtio_device_id = 2,
+          .driver = "virtio-blk-device",
+          .id = id,
+          .bus = "virtio",
+          .backend = id,
+          .addr = addr,
+          .lun = lun,
+          .hot = hot};
 }
 
-TEST(Slots, FillsFromTheFirstAndReusesWhatIsFreed) {
-  Slots slots;
-  nacre_placement first{}, second{}, third{};
-  ASSERT_TRUE(slots.place(virtio(), first));
-  ASSERT_TRUE(slots.place(virtio(), second));
-  EXPECT_EQ(first.base, 0xf0100000u);
-  EXPECT_EQ(first.gsi, 5u);
-  EXPECT_EQ(second.base, 0xf0100200u);
-  EXPECT_EQ(second.gsi, 6u);
-  slots.displace(first);
-  EXPECT_EQ(slots.command_line(), " virtio_mmio.device=512@0xf0100200:6");
-  ASSERT_TRUE(slots.place(virtio(), third));
-  EXPECT_EQ(third.base, first.base);
-  EXPECT_EQ(slots.command_line(), " virtio_mmio.device=512@0xf0100000:5 virtio_mmio.device=512@0xf0100200:6");
+class SlotsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (uint32_t slot = 0; slot < kReplaceableSlots; ++slot) slots_.offer(slot);
+  }
+  std::string refusal(const nacre_device_desc& device) {
+    nacre_placement placement{};
+    sdk::Status refused = slots_.place(device, placement);
+    return refused ? "" : refused.error().message;
+  }
+  uint32_t slot_of(const nacre_device_desc& device) {
+    nacre_placement placement{};
+    EXPECT_TRUE(slots_.place(device, placement));
+    return placement.slot;
+  }
+
+  Slots slots_;
+};
+
+TEST_F(SlotsTest, ShowsTheReplaceableOnesFromTheStart) {
+  std::string line = slots_.command_line();
+  EXPECT_TRUE(line.starts_with(" virtio_mmio.device=512@0xf0100000:5 virtio_mmio.device=512@0xf0100200:6"));
+  EXPECT_TRUE(line.ends_with(" virtio_mmio.device=512@0xf0100e00:12"));
 }
 
-TEST(Slots, CountsThemWhenTheyAreExhausted) {
+TEST_F(SlotsTest, GivesADiskTheSlotThatItNames) {
+  EXPECT_EQ(slot_of(disk("a", "0x1")), 1u);
+  EXPECT_EQ(slot_of(disk("b")), 0u);
+  EXPECT_EQ(slot_of(disk("c", nullptr, "1")), 2u);  // lun 0 is vdb, slot 1
+  EXPECT_EQ(slot_of(disk("d", "5", "1")), 5u);      // addr counts before lun
+  EXPECT_THAT(refusal(disk("e", "0x1")), HasSubstr("The slot 1 is occupied already"));
+  EXPECT_THAT(refusal(disk("e", "6")), HasSubstr("no slot 6"));
+  EXPECT_THAT(refusal(disk("e", "x")), HasSubstr("Invalid addr for device e"));
+  EXPECT_EQ(slot_of(disk("e")), 3u);
+  EXPECT_EQ(slot_of(disk("f")), 4u);
+  EXPECT_THAT(refusal(disk("g")), HasSubstr("A maximum of 6 block replaceable devices"));
+}
+
+TEST_F(SlotsTest, WantsOneNameForADiskAndItsDrive) {
+  nacre_device_desc device = disk("a");
+  device.backend = "b";
+  EXPECT_THAT(refusal(device), HasSubstr("'a'"));
+  device.hot = false;
+  EXPECT_EQ(slot_of(device), 0u);
+  EXPECT_THAT(refusal(disk("c", "1", nullptr, false)), HasSubstr("Should not set bus"));
+}
+
+TEST_F(SlotsTest, GivesOtherDevicesTheSlotsBehindAndCountsThem) {
   for (uint32_t usable : {kIsaSlots, kSlots}) {
     Slots slots(usable);
-    nacre_placement placement{};
-    for (uint32_t i = 0; i < usable; ++i) ASSERT_TRUE(slots.place(virtio(), placement));
+    nacre_placement placement{}, freed{};
+    ASSERT_TRUE(slots.place(other(), freed));
+    EXPECT_EQ(freed.base, 0xf0101000u);
+    EXPECT_EQ(freed.gsi, 13u);
+    for (uint32_t i = kReplaceableSlots + 1; i < usable; ++i) ASSERT_TRUE(slots.place(other(), placement));
     EXPECT_EQ(placement.gsi, usable == kSlots ? 23u : 15u);
-    sdk::Status full = slots.place(virtio(), placement);
+    sdk::Status full = slots.place(other(), placement);
     ASSERT_FALSE(full);
-    EXPECT_THAT(full.error().message, HasSubstr("all " + std::to_string(usable)));
+    EXPECT_THAT(full.error().message, HasSubstr("all " + std::to_string(usable - kReplaceableSlots)));
     EXPECT_EQ(full.error().message.find("acpi=on") != std::string::npos, usable == kIsaSlots);
+    slots.displace(freed);
+    ASSERT_TRUE(slots.place(other(), placement));
+    EXPECT_EQ(placement.slot, freed.slot);
   }
+  nacre_device_desc late = other();
+  late.hot = true;
+  EXPECT_THAT(refusal(late), HasSubstr("only disks"));
 }
 
-TEST(Slots, LeavesIsaDevicesAloneAndRefusesPci) {
-  Slots slots;
+TEST_F(SlotsTest, LeavesIsaDevicesAloneAndRefusesPci) {
   nacre_placement placement{};
   placement.kind = 99;
-  EXPECT_TRUE(slots.place({sizeof(nacre_device_desc), 0, "isa-serial", "s", "isa"}, placement));
+  nacre_device_desc device = other();
+  device.virtio_device_id = 0;
+  device.bus = "isa";
+  EXPECT_TRUE(slots_.place(device, placement));
   EXPECT_EQ(placement.kind, static_cast<uint32_t>(NACRE_PLACE_NONE));
-  sdk::Status refused = slots.place({sizeof(nacre_device_desc), 2, "virtio-blk-pci", "d", "pci"}, placement);
-  ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().message, HasSubstr("no pci bus"));
+  device = other();
+  device.bus = "pci";
+  EXPECT_THAT(refusal(device), HasSubstr("no pci bus"));
 }
 
 }  // namespace

@@ -62,6 +62,7 @@ Parsed parse(Request& request, sdk::DescriptorChain& chain, const DiskFacts& dis
     case kOut:
       return transfer(request, NACRE_BLOCK_WRITE, header.sector, chain.readable, disk);
     case kFlushType:
+      if (!disk.present) return complete(request, kIoErr);
       request.backend.op = NACRE_BLOCK_FLUSH;
       request.written = 1;
       return Parsed::Submit;

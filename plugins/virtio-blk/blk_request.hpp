@@ -11,6 +11,7 @@ namespace nacre::virtio_blk {
 
 // What the device knows that a request is checked against.
 struct DiskFacts {
+  bool present = true;    // false: there is no drive behind the device, and so nothing to do for a request
   uint64_t capacity = 0;  // bytes
   bool readonly = false;
   bool discard = false;       // as negotiated

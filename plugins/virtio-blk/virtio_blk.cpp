@@ -12,9 +12,8 @@ constexpr uint32_t kMaxQueues = 32;
 
 constexpr nacre_prop kProps[] = {
     {.type = NACRE_PROP_NODE,
-     .flags = NACRE_PROP_REQUIRED,
      .name = "drive",
-     .help = "the disk: id of a -drive, or node name of a blockdev-add",
+     .help = "the disk: id of a -drive, or node name of a blockdev-add; a device without one has capacity 0",
      .node_kind = "block"},
     {.type = NACRE_PROP_STRING, .name = "serial", .help = "serial number that the guest reads", .max = kIdBytes},
     {.type = NACRE_PROP_U64,
@@ -45,14 +44,19 @@ class VirtioBlk : public sdk::VirtioDevice {
   using VirtioDevice::VirtioDevice;
 
   sdk::Status realize(nacre_error* slot) override {
-    if (sdk::Status opened = block_.open(instance(), text("drive"), on_completed, this, slot); !opened) return opened;
-    nacre_block_info info = block_.info();
+    nacre_block_info info{};
+    if (const char* drive = text("drive")) {
+      if (sdk::Status opened = block_.open(instance(), drive, on_completed, this, slot); !opened) return opened;
+      info = block_.info();
+      if (const char* serial = text("serial"))
+        std::copy_n(serial, std::min<size_t>(strlen(serial), kIdBytes), disk_.id);
+    }
+    disk_.present = block_.is_open();
     uint32_t n_queues = static_cast<uint32_t>(*u64("num-queues"));
     uint16_t queue_size = static_cast<uint16_t>(*u64("queue-size"));
 
     disk_.capacity = info.capacity / kSectorSize * kSectorSize;
     disk_.readonly = info.readonly;
-    if (const char* serial = text("serial")) std::copy_n(serial, std::min<size_t>(strlen(serial), kIdBytes), disk_.id);
 
     uint64_t features = bit(sdk::kVirtioRingIndirectDesc) | bit(sdk::kVirtioRingEventIdx) | bit(kFlush) | bit(kSegMax);
     if (info.readonly) features |= bit(kRo);
@@ -138,7 +142,9 @@ class VirtioBlk : public sdk::VirtioDevice {
   static constexpr const sdk::Host& host = sdk::host;
 };
 
-constexpr nacre_type kType = sdk::device_type<VirtioBlk>("virtio-blk-device", "virtio", "a disk", kProps);
+constexpr const char* kAliases[] = {"virtio-blk-mmio", nullptr};
+constexpr nacre_type kType =
+    sdk::device_type<VirtioBlk>("virtio-blk-device", "virtio", "a disk", kProps, NACRE_TYPE_HOTPLUGGABLE, 0, kAliases);
 
 }  // namespace
 }  // namespace nacre::virtio_blk

@@ -7,6 +7,23 @@
 #define FIELD(type, field) std::printf("  %s %zu %zu\n", #field, offsetof(type, field), sizeof(((type*)nullptr)->field))
 
 int main() {
+  STRUCT(nacre_balloon_stats);
+  FIELD(nacre_balloon_stats, size);
+  FIELD(nacre_balloon_stats, known);
+  FIELD(nacre_balloon_stats, last_update);
+  FIELD(nacre_balloon_stats, values);
+  STRUCT(nacre_balloon_ops);
+  FIELD(nacre_balloon_ops, size);
+  FIELD(nacre_balloon_ops, reserved);
+  FIELD(nacre_balloon_ops, set_target);
+  FIELD(nacre_balloon_ops, actual);
+  FIELD(nacre_balloon_ops, stats);
+  STRUCT(nacre_balloon_v1);
+  FIELD(nacre_balloon_v1, size);
+  FIELD(nacre_balloon_v1, reserved);
+  FIELD(nacre_balloon_v1, attach);
+  FIELD(nacre_balloon_v1, detach);
+  FIELD(nacre_balloon_v1, changed);
   STRUCT(nacre_block_request);
   FIELD(nacre_block_request, op);
   FIELD(nacre_block_request, flags);
@@ -47,6 +64,7 @@ int main() {
   FIELD(nacre_chardev_v1, close);
   FIELD(nacre_chardev_v1, read);
   FIELD(nacre_chardev_v1, write);
+  FIELD(nacre_chardev_v1, connect);
   STRUCT(nacre_net_info);
   FIELD(nacre_net_info, size);
   FIELD(nacre_net_info, n_queues);
@@ -164,6 +182,12 @@ int main() {
   FIELD(nacre_device_desc, driver);
   FIELD(nacre_device_desc, id);
   FIELD(nacre_device_desc, bus);
+  FIELD(nacre_device_desc, backend);
+  FIELD(nacre_device_desc, bus_id);
+  FIELD(nacre_device_desc, addr);
+  FIELD(nacre_device_desc, lun);
+  FIELD(nacre_device_desc, hot);
+  FIELD(nacre_device_desc, reserved);
   STRUCT(nacre_placement);
   FIELD(nacre_placement, size);
   FIELD(nacre_placement, kind);
@@ -194,6 +218,7 @@ int main() {
   FIELD(nacre_machine_v1, x86_platform);
   FIELD(nacre_machine_v1, virtio_mmio_window);
   FIELD(nacre_machine_v1, device);
+  FIELD(nacre_machine_v1, replaceable_slot);
   FIELD(nacre_machine_v1, load_file);
   STRUCT(nacre_memory_region);
   FIELD(nacre_memory_region, gpa);
@@ -218,6 +243,9 @@ int main() {
   FIELD(nacre_memory_v1, read);
   FIELD(nacre_memory_v1, write);
   FIELD(nacre_memory_v1, on_change);
+  FIELD(nacre_memory_v1, discard);
+  FIELD(nacre_memory_v1, pin);
+  FIELD(nacre_memory_v1, unpin);
   STRUCT(nacre_mmio_ops);
   FIELD(nacre_mmio_ops, size);
   FIELD(nacre_mmio_ops, reserved);
@@ -264,6 +292,10 @@ int main() {
   FIELD(nacre_qmp_v1, command);
   FIELD(nacre_qmp_v1, reply_json);
   FIELD(nacre_qmp_v1, event);
+  STRUCT(nacre_rng_v1);
+  FIELD(nacre_rng_v1, size);
+  FIELD(nacre_rng_v1, reserved);
+  FIELD(nacre_rng_v1, open);
   STRUCT(nacre_state_v1);
   FIELD(nacre_state_v1, size);
   FIELD(nacre_state_v1, reserved);

@@ -12,9 +12,9 @@ class Guest:
     """What is started: files, memory, and what is to be left out."""
 
     def __init__(self, kernel, disk=None, initrd=None, append="", memory=256, cpus=1, paused=False,
-                 tap="", vhost=False):
+                 tap="", vhost=False, balloon=False):
         self.kernel, self.disk, self.initrd, self.append = kernel, disk, initrd, append
-        self.memory, self.cpus, self.paused = memory, cpus, paused
+        self.memory, self.cpus, self.paused, self.balloon = memory, cpus, paused, balloon
         self.tap, self.vhost = tap, "on" if vhost else "off"
 
 
@@ -33,6 +33,8 @@ class Nacre:
         if guest.disk:
             words += ["-drive", f"id=rootfs,file={guest.disk},direct=off",
                       "-device", "virtio-blk-device,drive=rootfs,id=rootfs"]
+        if guest.balloon:
+            words += ["-device", "virtio-balloon-device,id=balloon"]
         if guest.tap:
             words += ["-netdev", f"tap,id=net0,ifname={guest.tap},vhost={guest.vhost}",
                       "-device", "virtio-net-device,netdev=net0,id=net0"]
@@ -64,6 +66,8 @@ class Qemu:
         if guest.disk:
             words += ["-drive", f"id=rootfs,file={guest.disk},if=none,format=raw,cache=writeback,aio=threads",
                       "-device", "virtio-blk-device,drive=rootfs"]
+        if guest.balloon:
+            words += ["-device", "virtio-balloon-device,id=balloon"]
         if guest.tap:
             words += ["-netdev", f"tap,id=net0,ifname={guest.tap},script=no,downscript=no,vhost={guest.vhost}",
                       "-device", "virtio-net-device,netdev=net0"]

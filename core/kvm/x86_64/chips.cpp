@@ -41,19 +41,23 @@ Status Vm::save_chips() {
       if (::ioctl(fd_.get(), KVM_GET_IRQCHIP, &chips.chip[id]) < 0)
         return ioctl_error("reading the interrupt controllers (KVM_GET_IRQCHIP)");
     }
+    // Masked, as firmware leaves them: a kernel that finds no use for them never programs them, and a line's edge before
+    // it masks LINT0 would come as one of the processor's exceptions (their vectors begin at 0).
+    for (uint32_t id : {KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE}) chips.chip[id].chip.pic.imr = 0xff;
   }
   chips.has_pit = has_pit_;
   if (has_pit_ && ::ioctl(fd_.get(), KVM_GET_PIT2, &chips.pit) < 0)
     return ioctl_error("reading the 8254 timer (KVM_GET_PIT2)");
   chips_ = chips;
-  return {};
+  return restore_chips();
 }
 
 Status Vm::restore_chips() {
   if (!chips_) return fail("the interrupt controllers cannot be reset: their first state was not saved.");
   if (has_irqchip_)
-    for (kvm_irqchip& chip : chips_->chip)
-      if (::ioctl(fd_.get(), KVM_SET_IRQCHIP, &chip) < 0)
+    // The slave before the master, where what was pending in the slave would else be left behind.
+    for (uint32_t id : {KVM_IRQCHIP_PIC_SLAVE, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_IOAPIC})
+      if (::ioctl(fd_.get(), KVM_SET_IRQCHIP, &chips_->chip[id]) < 0)
         return ioctl_error("resetting the interrupt controllers (KVM_SET_IRQCHIP)");
   if (chips_->has_pit && ::ioctl(fd_.get(), KVM_SET_PIT2, &chips_->pit) < 0)
     return ioctl_error("resetting the 8254 timer (KVM_SET_PIT2)");

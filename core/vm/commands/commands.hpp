@@ -33,10 +33,21 @@ Answer plugin_disable(VirtualMachine&, const boost::json::object&, qmp::Context&
 Answer device_list_properties(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer qom_list_types(VirtualMachine&, const boost::json::object&, qmp::Context&);
 
+Answer balloon(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_balloon(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_balloon_stats(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer netdev_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer netdev_del(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer chardev_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer chardev_remove(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_chardev(VirtualMachine&, const boost::json::object&, qmp::Context&);
 
 Answer device_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer device_del(VirtualMachine&, const boost::json::object&, qmp::Context&);
+
+Answer blockdev_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer blockdev_del(VirtualMachine&, const boost::json::object&, qmp::Context&);
+
+Answer getfd(VirtualMachine&, const boost::json::object&, qmp::Context&);
 
 }  // namespace nacre::commands

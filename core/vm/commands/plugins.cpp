@@ -61,6 +61,7 @@ Answer device_list_properties(VirtualMachine& vm, const json::object& arguments,
 Answer qom_list_types(VirtualMachine& vm, const json::object&, qmp::Context&) {
   json::array list;
   list.push_back(json::object{{"name", "iothread"}, {"parent", "object"}});
+  list.push_back(json::object{{"name", "rng-random"}, {"parent", "rng-backend"}});
   for (const DriverInfo& driver : vm.registry().drivers()) {
     std::string parent = driver.kind == NACRE_KIND_MACHINE ? "machine"
                          : driver.bus.empty()              ? "device"

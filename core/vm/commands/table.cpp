@@ -28,6 +28,42 @@ constexpr Argument kNetdevAdd[] = {{"id", Type::String, true, "the new back end'
                                    {"dnssearch", Type::Any, false, "likewise"}};
 constexpr Argument kNetdevId[] = {{"id", Type::String, true, "the back end's id"}};
 constexpr Argument kDeviceId[] = {{"id", Type::String, true, "the device's id"}};
+constexpr std::string_view kSocketOnly[] = {"socket"};
+constexpr std::string_view kUnixOnly[] = {"unix"};
+constexpr Argument kSocketPath[] = {{"path", Type::String, true, "path of the socket"}};
+constexpr Argument kSocketAddress[] = {{"type", Type::String, true, "the only kind", kUnixOnly},
+                                       {"data", Type::Object, true, "where", {}, kSocketPath}};
+constexpr Argument kSocketData[] = {
+    {"addr", Type::Object, true, "the socket's address", {}, kSocketAddress},
+    {"server", Type::Bool, false, "listen without waiting, as a console needs it; default false: connect"}};
+constexpr Argument kSocketBackend[] = {{"type", Type::String, true, "the only kind", kSocketOnly},
+                                       {"data", Type::Object, true, "the socket", {}, kSocketData}};
+constexpr Argument kChardevAdd[] = {{"id", Type::String, true, "the new chardev's id"},
+                                    {"backend", Type::Object, true, "what it is", {}, kSocketBackend}};
+constexpr Argument kChardevId[] = {{"id", Type::String, true, "the chardev's id"}};
+
+constexpr Argument kBalloon[] = {{"value", Type::Int, true, "the memory that the guest shall keep, in bytes"}};
+constexpr Argument kFile[] = {{"driver", Type::String, true, "file or host_device"},
+                              {"filename", Type::String, true, "path of the image"},
+                              {"aio", Type::String, false, "native, iouring, threads or off"}};
+constexpr Argument kCache[] = {{"direct", Type::Bool, false, "past the host's page cache (true)"},
+                               {"no-flush", Type::Bool, false, "accepted, and without effect"}};
+constexpr Argument kBlockdevAdd[] = {{"node-name", Type::String, true, "the new drive's id"},
+                                     {"file", Type::Object, true, "where it is", {}, kFile},
+                                     {"cache", Type::Object, false, "how it is cached", {}, kCache},
+                                     {"read-only", Type::Bool, false, "it cannot be written (false)"},
+                                     {"driver", Type::String, false, "raw"},
+                                     {"discard", Type::String, false, "unmap or ignore"},
+                                     {"detect-zeroes", Type::String, false, "off, on or unmap"},
+                                     {"throttling.iops-total", Type::Int, false, "requests a second; 0: no limit"},
+                                     {"media", Type::String, false, "accepted, and without effect"},
+                                     {"backing", Type::String, false, "likewise"},
+                                     {"id", Type::String, false, "likewise"},
+                                     {"options", Type::String, false, "likewise"},
+                                     {"l2-cache-size", Type::Any, false, "likewise"},
+                                     {"refcount-cache-size", Type::Any, false, "likewise"}};
+constexpr Argument kNodeName[] = {{"node-name", Type::String, true, "the drive's id"}};
+constexpr Argument kFdName[] = {{"fdname", Type::String, true, "what later commands call the descriptor"}};
 
 struct Row {
   std::string_view name;
@@ -47,10 +83,19 @@ constexpr Row kRows[] = {
     {"device_add", device_add, "makes a device; further arguments are the driver's properties", "nothing", kDeviceAdd,
      true},
     {"device_del", device_del, "takes a device away", "nothing", kDeviceId},
+    {"blockdev-add", blockdev_add, "opens a disk image for a device", "nothing", kBlockdevAdd},
+    {"blockdev-del", blockdev_del, "closes a disk image that no device has", "nothing", kNodeName},
+    {"getfd", getfd, "takes a descriptor that came with the command", "nothing", kFdName},
     {"netdev_add", netdev_add, "opens a network back end", "nothing", kNetdevAdd},
     {"netdev_del", netdev_del, "closes a network back end that no device has", "nothing", kNetdevId},
+    {"chardev-add", chardev_add, "makes a character back end, a Unix socket", "nothing", kChardevAdd},
+    {"chardev-remove", chardev_remove, "takes a character back end away that no device has", "nothing", kChardevId},
     {"query-hotpluggable-cpus", query_hotpluggable_cpus, "the vCPUs that there are or can be", "list"},
     {"query-cpus", query_cpus, "the vCPUs with their threads", "list"},
+    {"balloon", balloon, "asks the guest to keep only so much memory; more than it has means all", "nothing", kBalloon},
+    {"query-balloon", query_balloon, "the memory that the guest has now, in bytes", "object"},
+    {"query-balloon-stats", query_balloon_stats, "what the guest says about its memory, and when; asks it for newer",
+     "object"},
     {"query-status", query_status, "whether the machine runs", "object"},
     {"query-target", query_target, "the architecture", "object"},
     {"query-kvm", query_kvm, "whether KVM is in use", "object"},
@@ -58,6 +103,7 @@ constexpr Row kRows[] = {
     {"qom-list-types", qom_list_types, "the drivers on offer", "list"},
     {"device-list-properties", device_list_properties, "the properties of a driver", "list", kTypename},
     {"query-block", query_block, "the disks", "list"},
+    {"query-chardev", query_chardev, "the character back ends", "list"},
     {"query-iothreads", query_iothreads, "the iothreads", "list"},
     {"query-plugins", query_plugins, "every plugin file that was found, with its state and what it offers", "list"},
     {"plugin-load", plugin_load, "takes in one more plugin file", "object", kPluginFile},
@@ -70,6 +116,8 @@ constexpr Argument kReset[] = {{"guest", Type::Bool, true, "the guest asked for 
 constexpr Argument kDeviceDeleted[] = {{"device", Type::String, true, "the device's id"},
                                        {"path", Type::String, true, "likewise"}};
 
+constexpr Argument kBalloonChanged[] = {{"actual", Type::Int, true, "the memory that the guest has now, in bytes"}};
+
 constexpr qmp::Event kEvents[] = {
     {"SHUTDOWN", "the machine has ended", kShutdown},
     {"RESET", "the machine was reset", kReset},
@@ -77,6 +125,7 @@ constexpr qmp::Event kEvents[] = {
     {"RESUME", "the vCPUs run again", {}},
     {"POWERDOWN", "the power button was pressed", {}},
     {"DEVICE_DELETED", "a device is gone", kDeviceDeleted},
+    {"BALLOON_CHANGED", "the guest's memory has changed", kBalloonChanged},
 };
 
 }  // namespace

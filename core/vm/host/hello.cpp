@@ -27,6 +27,8 @@ const Extension kExtensions[] = {
     {NACRE_EXT_LIFECYCLE, &kLifecycle},
     {NACRE_EXT_BLOCK, &kBlock},
     {NACRE_EXT_CHARDEV, &kChardev},
+    {NACRE_EXT_RNG, &kRng},
+    {NACRE_EXT_BALLOON, &kBalloon},
     {NACRE_EXT_NET, &kNet},
     {NACRE_EXT_MACHINE, &kMachine},
     {NACRE_EXT_VCPU, &kVcpu},
@@ -64,11 +66,14 @@ nacre_status finish(const Status& status, nacre_error* slot, nacre_status code) 
 }
 
 void take_back(nacre_instance& instance) {
-  size_t left = instance.regions.size() + instance.irqs.size() + (instance.virtio ? 1 : 0);
+  size_t left = instance.regions.size() + instance.irqs.size() + (instance.virtio ? 1 : 0) + instance.pins +
+                (instance.balloon ? 1 : 0);
   if (left) log::warn("plugin", "{} left {} resources behind; they are taken back.", instance.name(), left);
   while (!instance.regions.empty()) kMmio.release(instance.regions.back().get());
   while (!instance.irqs.empty()) kIrq.disconnect(instance.irqs.back().get());
   if (instance.virtio) kVirtio.detach(instance.virtio.get());
+  while (instance.pins) kMemory.unpin(&instance);
+  if (instance.balloon) kBalloon.detach(reinterpret_cast<nacre_balloon*>(&instance));
   instance.powerdown = nullptr;
   kMemory.on_change(&instance, nullptr, nullptr);
   while (!instance.commands.empty()) forget_command(instance, instance.commands.back());

@@ -29,6 +29,13 @@ nacre_status device(nacre_instance* machine, const char* driver, const char* id,
   return made ? NACRE_OK : finish(made.error(), slot);
 }
 
+nacre_status replaceable_slot(nacre_instance* machine, uint64_t base, uint32_t gsi, const char* driver,
+                              nacre_error* slot) noexcept {
+  if (!machine->vm.registry().offers(NACRE_KIND_DEVICE, driver))
+    return finish(fail("no plugin offers the driver '{}'.", driver), slot, NACRE_NOT_FOUND);
+  return finish(machine->vm.replaceable_slots().add(base, gsi, driver), slot);
+}
+
 nacre_status load_file(nacre_instance* machine, uint64_t gpa, int32_t fd, uint64_t offset, uint64_t length,
                        nacre_error* slot) noexcept {
   return finish(platform(machine).memory().load_file(gpa, fd, offset, length), slot, NACRE_IO);
@@ -41,8 +48,8 @@ nacre_status set_x86_state(nacre_instance* machine, uint32_t index, const nacre_
 
 }  // namespace
 
-const nacre_machine_v1 kMachine{sizeof(nacre_machine_v1), 0,      add_ram,  x86_platform,
-                                virtio_mmio_window,       device, load_file};
+const nacre_machine_v1 kMachine{sizeof(nacre_machine_v1), 0,      add_ram,          x86_platform,
+                                virtio_mmio_window,       device, replaceable_slot, load_file};
 const nacre_vcpu_v1 kVcpu{sizeof(nacre_vcpu_v1), 0, set_x86_state};
 
 }  // namespace nacre::services

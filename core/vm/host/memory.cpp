@@ -35,8 +35,37 @@ nacre_status on_change(nacre_instance* instance, nacre_callback changed, void* o
   return NACRE_OK;
 }
 
+nacre_status discard(nacre_instance* instance, uint64_t gpa, uint64_t length) noexcept {
+  switch (memory(instance).discard(gpa, length)) {
+    case GuestMemory::Discarded::Done:
+      return NACRE_OK;
+    case GuestMemory::Discarded::NotRam:
+      return NACRE_INVALID;
+    case GuestMemory::Discarded::Pinned:
+      return NACRE_BUSY;
+    case GuestMemory::Discarded::Refused:
+      break;
+  }
+  return NACRE_IO;
+}
+
+nacre_status pin(nacre_instance* instance, nacre_error* slot) noexcept {
+  if (Status pinned = instance->vm.balloon().pin(instance->id); !pinned) return finish(pinned, slot, NACRE_BUSY);
+  memory(instance).pin();
+  ++instance->pins;
+  return NACRE_OK;
+}
+
+void unpin(nacre_instance* instance) noexcept {
+  if (instance->pins == 0) return;
+  --instance->pins;
+  memory(instance).unpin();
+  instance->vm.balloon().unpin(instance->id);
+}
+
 }  // namespace
 
-const nacre_memory_v1 kMemory{sizeof(nacre_memory_v1), 0, acquire, release, mark_dirty, read, write, on_change};
+const nacre_memory_v1 kMemory{
+    sizeof(nacre_memory_v1), 0, acquire, release, mark_dirty, read, write, on_change, discard, pin, unpin};
 
 }  // namespace nacre::services

@@ -23,6 +23,8 @@ extern const nacre_state_v1 kState;
 extern const nacre_lifecycle_v1 kLifecycle;
 extern const nacre_block_v1 kBlock;
 extern const nacre_chardev_v1 kChardev;
+extern const nacre_rng_v1 kRng;
+extern const nacre_balloon_v1 kBalloon;
 extern const nacre_net_v1 kNet;
 extern const nacre_machine_v1 kMachine;
 extern const nacre_vcpu_v1 kVcpu;

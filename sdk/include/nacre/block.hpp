@@ -25,6 +25,7 @@ class Block {
     if (block_) host.block->close(block_);
     block_ = nullptr;
   }
+  bool is_open() const { return block_ != nullptr; }
   nacre_block_info info() const {
     nacre_block_info info{};
     info.size = sizeof info;
@@ -34,7 +35,9 @@ class Block {
   void submit(std::span<nacre_block_request* const> requests) {
     host.block->submit(block_, requests.data(), static_cast<uint32_t>(requests.size()));
   }
-  void drain() { host.block->drain(block_); }
+  void drain() {
+    if (block_) host.block->drain(block_);
+  }
 
  private:
   nacre_block* block_ = nullptr;

@@ -21,6 +21,8 @@ struct Host {
   const nacre_lifecycle_v1* lifecycle = nullptr;
   const nacre_block_v1* block = nullptr;
   const nacre_chardev_v1* chardev = nullptr;
+  const nacre_rng_v1* rng = nullptr;
+  const nacre_balloon_v1* balloon = nullptr;
   const nacre_net_v1* net = nullptr;
   const nacre_machine_v1* machine = nullptr;
   const nacre_vcpu_v1* vcpu = nullptr;
@@ -40,6 +42,8 @@ struct Host {
     fetch(lifecycle, NACRE_EXT_LIFECYCLE);
     fetch(block, NACRE_EXT_BLOCK);
     fetch(chardev, NACRE_EXT_CHARDEV);
+    fetch(rng, NACRE_EXT_RNG);
+    fetch(balloon, NACRE_EXT_BALLOON);
     fetch(net, NACRE_EXT_NET);
     fetch(machine, NACRE_EXT_MACHINE);
     fetch(vcpu, NACRE_EXT_VCPU);

@@ -32,4 +32,29 @@ class Watch {
   nacre_watch* watch_ = nullptr;
 };
 
+// Calls `expired(opaque)` on the loop, once for each time it is armed, while it lives.
+class Timer {
+ public:
+  Timer() = default;
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+  ~Timer() { stop(); }
+
+  // Makes it; it does not run yet.
+  Status start(nacre_loop* loop, nacre_callback expired, void* opaque, nacre_error* slot) {
+    stop();
+    return ErrorSlot::wrap(slot, "the event loop takes no more timers",
+                           [&](nacre_error* error) { return host.loop->timer(loop, expired, opaque, &timer_, error); });
+  }
+  // [loop] Runs once after `ns` nanoseconds, at least 1; again replaces.
+  void arm(uint64_t ns) { host.loop->timer_arm(timer_, ns); }
+  void disarm() { host.loop->timer_arm(timer_, 0); }
+  void stop() {
+    if (timer_) host.loop->timer_destroy(std::exchange(timer_, nullptr));
+  }
+
+ private:
+  nacre_timer* timer_ = nullptr;
+};
+
 }  // namespace nacre::sdk

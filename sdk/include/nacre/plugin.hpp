@@ -7,14 +7,16 @@
 
 namespace nacre::sdk {
 
-// Describes the driver `name` made of the class D, on `bus`. Everything pointed to must live as long as the process.
+// Describes the driver `name` made of the class D, on `bus`; `aliases` ends with NULL. Everything pointed to must live
+// as long as the process.
 template <typename D, size_t N>
 constexpr nacre_type device_type(const char* name, const char* bus, const char* help, const nacre_prop (&props)[N],
-                                 uint32_t flags = 0, uint32_t state_version = 0) {
+                                 uint32_t flags = 0, uint32_t state_version = 0, const char* const* aliases = nullptr) {
   nacre_type type{};
   type.size = sizeof(nacre_type);
   type.kind = NACRE_KIND_DEVICE;
   type.name = name;
+  type.aliases = aliases;
   type.bus = bus;
   type.help = help;
   type.props = props;

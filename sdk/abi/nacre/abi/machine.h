@@ -27,6 +27,12 @@ typedef struct nacre_device_desc {
   const char *driver;
   const char *id;
   const char *bus;           /* the type's bus */
+  const char *backend;       /* id of what stands behind it (a drive, a netdev); NULL: nothing */
+  const char *bus_id;        /* the user's words about its place, each NULL when not given: bus=, addr=, lun= */
+  const char *addr;
+  const char *lun;
+  uint8_t hot;               /* it comes while the guest runs */
+  uint8_t reserved[7];
 } nacre_device_desc;
 
 enum { NACRE_PLACE_NONE = 0, NACRE_PLACE_VIRTIO_MMIO = 1 };
@@ -49,7 +55,8 @@ typedef struct nacre_machine_ops {
   nacre_status (*layout)(void *self, nacre_error *error) NACRE_NOEXCEPT;
   /* Buses and the machine's own devices. */
   nacre_status (*build)(void *self, nacre_error *error) NACRE_NOEXCEPT;
-  /* Chooses the place of a device, or refuses in words. */
+  /* Chooses the place of a device, or refuses in words. A device that comes while the guest runs only fits into a
+   * replaceable slot. */
   nacre_status (*place)(void *self, const nacre_device_desc *device, nacre_placement *placement,
                         nacre_error *error) NACRE_NOEXCEPT;
   /* The device is gone; its place is free again. */
@@ -86,6 +93,11 @@ typedef struct nacre_machine_v1 {
    * command line. */
   nacre_status (*device)(nacre_instance *machine, const char *driver, const char *id, const char *properties,
                          nacre_error *error) NACRE_NOEXCEPT;
+  /* [main, in build] Puts a device of `driver` without a back end into the slot at `base`, with line `gsi`, so that the
+   * guest finds it at boot. A device that place() puts there later takes over from it, under a driver at work too; when
+   * that one goes, one without a back end takes over again. NACRE_NOT_FOUND when no plugin offers the driver. */
+  nacre_status (*replaceable_slot)(nacre_instance *machine, uint64_t base, uint32_t gsi, const char *driver,
+                                   nacre_error *error) NACRE_NOEXCEPT;
   /* [main, in boot] Puts [offset, offset + length) of the file into RAM at gpa: whole pages are mapped copy-on-write
    * where the RAM is private, on small pages, and both sides are aligned alike; the rest is copied. Fails when the file
    * is shorter. */

@@ -38,6 +38,15 @@ typedef struct nacre_memory_v1 {
   nacre_status (*write)(nacre_instance *instance, uint64_t gpa, const void *from, uint64_t len) NACRE_NOEXCEPT;
   /* [main] Calls back on [main] after the regions have changed. NULL ends it. */
   nacre_status (*on_change)(nacre_instance *instance, nacre_callback changed, void *opaque) NACRE_NOEXCEPT;
+  /* [any] Gives the memory behind [gpa, gpa + len) back to the host: it reads as zeroes until it is written again. Whole
+   * pages are given back; what lies in a part of a page is filled with zeroes. NACRE_INVALID, with nothing changed, when
+   * any byte is not writable RAM; NACRE_BUSY while memory is pinned; NACRE_IO when the host refuses, what was in the
+   * memory is then undefined. Blocks for as long as the host takes to free the pages. */
+  nacre_status (*discard)(nacre_instance *instance, uint64_t gpa, uint64_t len) NACRE_NOEXCEPT;
+  /* [main] This device has handed addresses of guest memory to hardware, so that no page may be given back until
+   * unpin(). NACRE_BUSY when the machine has a balloon: the two exclude each other. Counted. */
+  nacre_status (*pin)(nacre_instance *instance, nacre_error *error) NACRE_NOEXCEPT;
+  void (*unpin)(nacre_instance *instance) NACRE_NOEXCEPT;
 } nacre_memory_v1;
 
 #endif

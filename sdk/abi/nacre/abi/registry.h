@@ -3,6 +3,7 @@
 #ifndef NACRE_ABI_REGISTRY_H
 #define NACRE_ABI_REGISTRY_H
 
+#include <nacre/abi/balloon.h>
 #include <nacre/abi/block.h>
 #include <nacre/abi/chardev.h>
 #include <nacre/abi/entry.h>
@@ -18,6 +19,7 @@
 #include <nacre/abi/note.h>
 #include <nacre/abi/props.h>
 #include <nacre/abi/qmp.h>
+#include <nacre/abi/rng.h>
 #include <nacre/abi/state.h>
 #include <nacre/abi/vcpu.h>
 #include <nacre/abi/virtio.h>
@@ -37,6 +39,8 @@
   X(NACRE_EXT_LIFECYCLE, nacre_lifecycle_v1, 0)   \
   X(NACRE_EXT_BLOCK, nacre_block_v1, 0)           \
   X(NACRE_EXT_CHARDEV, nacre_chardev_v1, 0)       \
+  X(NACRE_EXT_RNG, nacre_rng_v1, 0)               \
+  X(NACRE_EXT_BALLOON, nacre_balloon_v1, 0)       \
   X(NACRE_EXT_NET, nacre_net_v1, 0)               \
   X(NACRE_EXT_MACHINE, nacre_machine_v1, 1)       \
   X(NACRE_EXT_VCPU, nacre_vcpu_v1, 1)

@@ -1,0 +1,26 @@
+// The numbers of the balloon device type (virtio 1.2 §5.5).
+#pragma once
+
+#include <cstdint>
+
+namespace nacre::virtio_balloon {
+
+inline constexpr uint32_t kDeviceId = 5;
+inline constexpr uint64_t kPageSize = 4096;  // of page numbers, whatever the guest's pages are: §5.5.6
+inline constexpr uint16_t kQueueSize = 256;
+
+// Feature bits, §5.5.3.
+enum Feature : unsigned {
+  kStatsVq = 1,
+  kDeflateOnOom = 2,
+  kReporting = 5,
+};
+
+// §5.5.4, without the fields of features that are not offered.
+struct Config {
+  uint32_t num_pages;  // that the guest is asked to give
+  uint32_t actual;     // that it has given
+};
+static_assert(sizeof(Config) == 8);
+
+}  // namespace nacre::virtio_balloon
