@@ -8,7 +8,7 @@
 
 namespace nacre::virtio_net {
 
-// 52:54:00:12:34:56 + n with the lowest n that no other NIC has, until this is destroyed. Main thread only.
+// 52:54:00:12:34:56 + n with an n that no other NIC has, until this is destroyed. Main thread only.
 class DefaultMac {
  public:
   DefaultMac() = default;
@@ -18,9 +18,13 @@ class DefaultMac {
   DefaultMac(const DefaultMac&) = delete;
   DefaultMac& operator=(const DefaultMac&) = delete;
 
-  // The 256th and later share one, which works on networks of their own.
-  Mac take() {
-    for (number_ = 0; number_ < kNumbers && taken()[number_];) ++number_;
+  // The lowest n for a NIC that has a network, the highest for one that only keeps a place: those do not shift the
+  // numbers that users know. More than there are numbers share one, which works on networks of their own.
+  Mac take(bool has_network) {
+    for (size_t i = 0; i < kNumbers && number_ == kNumbers; ++i) {
+      const size_t candidate = has_network ? i : kNumbers - 1 - i;
+      if (!taken()[candidate]) number_ = candidate;
+    }
     if (number_ < kNumbers) taken()[number_] = true;
     return {0x52, 0x54, 0x00, 0x12, 0x34, static_cast<uint8_t>(0x56 + number_)};
   }

@@ -140,7 +140,7 @@ class VirtioNet : public sdk::VirtioDevice {
 
   Mac own_mac() {
     const char* given = text("mac");
-    if (!given) return default_mac_.take();
+    if (!given) return default_mac_.take(bool(net_));
     Mac mac{};
     for (size_t i = 0; i < mac.size(); ++i) mac[i] = static_cast<uint8_t>(std::strtoul(given + 3 * i, nullptr, 16));
     return mac;
