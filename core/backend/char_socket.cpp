@@ -10,13 +10,21 @@ namespace {
 
 class CharSocket : public Chardev {
  public:
-  CharSocket(const std::string& id, std::unique_ptr<ListenSocket> listener)
-      : Chardev(id), listener_(std::move(listener)) {}
+  explicit CharSocket(const CharSocketOptions& options) : Chardev(options.id), options_(options) {}
   ~CharSocket() override { detach(); }
-  std::string filename() const override { return listener_->address(); }
+  std::string filename() const override {
+    if (listener_) return listener_->address();
+    if (!options_.path.empty()) return "unix:" + options_.path;
+    return fmt::format("tcp:{}:{}", options_.host, options_.port);
+  }
+  Result<Fd> dial() const override {
+    if (options_.path.empty()) return Chardev::dial();
+    return connect_unix("chardev '" + id() + "'", options_.path);
+  }
 
  protected:
   Status start() override {
+    if (Status listening = listen(); !listening) return listening;
     // Edge-triggered: those who wait their turn in the backlog must not keep the loop awake.
     auto watch =
         loop().watch(listener_->fd(), EventLoop::kRead | EventLoop::kEdge, [this](uint32_t) { accept_next(); });
@@ -42,6 +50,20 @@ class CharSocket : public Chardev {
   }
 
  private:
+  Status listen() {
+    if (listener_) return {};
+    const std::string what = "chardev '" + id() + "'";
+    if (!options_.server || !options_.nowait)
+      return fail("{}: a socket that serves a console listens without waiting; add {}.", what,
+                  options_.server   ? "'nowait'"
+                  : options_.nowait ? "'server'"
+                                    : "'server,nowait'");
+    auto listener = options_.path.empty() ? ListenSocket::open_tcp(what, options_.host, options_.port)
+                                          : ListenSocket::open_unix(what, options_.path);
+    if (!listener) return listener.error();
+    listener_ = std::move(*listener);
+    return {};
+  }
   void accept_next() {
     while (!client_) {
       client_ = listener_->accept();
@@ -75,7 +97,8 @@ class CharSocket : public Chardev {
     client_.close();
   }
 
-  std::unique_ptr<ListenSocket> listener_;
+  const CharSocketOptions options_;
+  std::unique_ptr<ListenSocket> listener_;  // from the first attach() on
   Watch* listener_watch_ = nullptr;
   Fd client_;
   Watch* client_watch_ = nullptr;
@@ -84,17 +107,9 @@ class CharSocket : public Chardev {
 }  // namespace
 
 Result<std::unique_ptr<Chardev>> open_char_socket(const CharSocketOptions& options) {
-  const std::string what = "chardev '" + options.id + "'";
-  if (!options.server || !options.nowait)
-    return fail("{}: a socket that serves a console listens without waiting; add {}.", what,
-                options.server   ? "'nowait'"
-                : options.nowait ? "'server'"
-                                 : "'server,nowait'");
-  if (options.path.empty() && options.port == 0) return fail("{}: a socket needs 'path=' or 'port='.", what);
-  auto listener = options.path.empty() ? ListenSocket::open_tcp(what, options.host, options.port)
-                                       : ListenSocket::open_unix(what, options.path);
-  if (!listener) return listener.error();
-  return std::unique_ptr<Chardev>(new CharSocket(options.id, std::move(*listener)));
+  if (options.path.empty() && options.port == 0)
+    return fail("chardev '{}': a socket needs 'path=' or 'port='.", options.id);
+  return std::unique_ptr<Chardev>(new CharSocket(options));
 }
 
 }  // namespace nacre

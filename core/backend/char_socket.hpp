@@ -1,4 +1,5 @@
-// A listening socket as a character back end: one client at a time.
+// A socket as a character back end. For a console it listens, one client at a time; a protocol's own front end
+// connects.
 #pragma once
 
 #include "core/backend/chardev.hpp"
@@ -14,8 +15,10 @@ struct CharSocketOptions {
   bool nowait = false;
 };
 
-// Listens at once; clients are taken while a front end is attached. The next may come when one has left. Both `server`
-// and `nowait` are needed: a console waits for nobody and connects to nobody. Fails with one sentence.
+// Nothing is done yet. The first attach() listens, and goes on listening when the front end is gone; clients are taken
+// while one is attached, the next when one has left. It fails unless both `server` and `nowait` are given: a console
+// waits for nobody and connects to nobody. dial() connects to `path`, whatever these two say: some users write them for
+// vhost-user too, whose other end listens. Fails with one sentence when neither path nor port is given.
 Result<std::unique_ptr<Chardev>> open_char_socket(const CharSocketOptions& options);
 
 }  // namespace nacre

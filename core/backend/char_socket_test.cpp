@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "core/backend/listen_socket.hpp"
 #include "core/backend/test_chardev.hpp"
 #include "core/backend/test_files.hpp"
 
@@ -63,7 +64,8 @@ TEST(CharSocketOptions, ListensWithoutWaitingOrNotAtAll) {
   options.id = "con0";
   options.path = "/tmp/x";
   options.server = true;
-  EXPECT_THAT(open_char_socket(options).error().message, HasSubstr("add 'nowait'"));
+  TestFrontEnd waits(std::move(*open_char_socket(options)));
+  EXPECT_THAT(waits.attach_error, HasSubstr("add 'nowait'"));
   options.path.clear();
   options.nowait = true;
   EXPECT_THAT(open_char_socket(options).error().message, HasSubstr("'path=' or 'port='"));
@@ -169,6 +171,35 @@ TEST(CharSocketTcp, TakesAClient) {
   ASSERT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   send_text(client, "over tcp");
   EXPECT_TRUE(front.until([&] { return front.input == "over tcp"; }));
+}
+
+TEST(CharSocketDial, ConnectsToWhoListens) {
+  TestDirectory dir;
+  CharSocketOptions options;
+  options.id = "fs0";
+  options.path = dir.path("fs");
+  auto made = open_char_socket(options);
+  ASSERT_TRUE(made);
+  EXPECT_EQ((*made)->filename(), "unix:" + options.path);
+  EXPECT_THAT((*made)->dial().error().message, HasSubstr("cannot connect to the socket"));
+  auto listener = ListenSocket::open_unix("the other end", options.path);
+  ASSERT_TRUE(listener);
+  auto fd = (*made)->dial();
+  ASSERT_TRUE(fd) << fd.error().message;
+  Fd served = (*listener)->accept();
+  ASSERT_TRUE(served);
+  send_text(served, "x");
+  char byte = 0;
+  EXPECT_EQ(::read(fd->get(), &byte, 1), 1);
+}
+
+TEST(CharSocketDial, OnlyUnixSocketsCanBeDialled) {
+  CharSocketOptions options;
+  options.id = "fs0";
+  options.port = 4444;
+  auto made = open_char_socket(options);
+  ASSERT_TRUE(made);
+  EXPECT_THAT((*made)->dial().error().message, HasSubstr("is no Unix socket"));
 }
 
 }  // namespace

@@ -22,6 +22,10 @@ Status Chardev::attach(EventLoop& loop, ChardevEvents events) {
   return started;
 }
 
+Result<Fd> Chardev::dial() const {
+  return fail("chardev '{}' is no Unix socket; use -chardev socket,id={},path=PATH.", id_, id_);
+}
+
 void Chardev::detach() {
   if (!loop_) return;
   loop_->call([this] {

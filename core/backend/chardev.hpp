@@ -40,6 +40,10 @@ class Chardev {
   // [main] Takes it back. Waiting output is written as far as it goes without blocking; no event comes afterwards.
   void detach();
   bool attached() const { return loop_ != nullptr; }
+  // [main] Connects to what the back end names, for front ends that speak a protocol of their own over the socket
+  // (vhost-user) instead of attach(). Returns a blocking, close-on-exec stream socket; fails for what is no Unix socket
+  // and when nobody listens there. Waits for nothing.
+  virtual Result<Fd> dial() const;
   // [any] Whether there is somebody at the other end.
   bool connected() const { return connected_.load(std::memory_order_relaxed); }
 

@@ -1,5 +1,6 @@
 #include "core/backend/listen_socket.hpp"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -135,6 +136,23 @@ Fd ListenSocket::accept() {
     }
     if (errno != EINTR && errno != ECONNABORTED) return Fd();
   }
+}
+
+Result<Fd> connect_unix(const std::string& what, const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    return fail("{}: the path of the socket '{}' has {} bytes, more than the {} that a socket's path can have.", what,
+                path, path.size(), sizeof address.sun_path - 1);
+  std::memcpy(address.sun_path, path.data(), path.size());
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return fail("{}: cannot make a socket: {}.", what, strerror(errno));
+  // Non-blocking for this one call: a full backlog is an error, not a wait.
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0)
+    return fail("{}: cannot connect to the socket '{}': {}; start the program that serves it first.", what, path,
+                strerror(errno));
+  ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) & ~O_NONBLOCK);
+  return fd;
 }
 
 }  // namespace nacre

@@ -43,4 +43,8 @@ class ListenSocket {
   ino_t inode_ = 0;
 };
 
+// Connects to the Unix socket at `path`: a blocking, close-on-exec stream socket. Never waits; fails with one sentence
+// that begins with `what`.
+Result<Fd> connect_unix(const std::string& what, const std::string& path);
+
 }  // namespace nacre

@@ -77,6 +77,23 @@ TEST(Parse, KatasLine) {
   EXPECT_TRUE(options.drives[1].readonly);
 }
 
+TEST(Parse, Netdevs) {
+  Options options = with_rest(
+      "-netdev tap,id=a,ifname=tap0,queues=4,vhost=on,vhostfds=6:7:8:9 -netdev tap,id=b,fds=3:4,macnat=off -netdev "
+      "user,id=c -netdev tap,id=d,fd=10,vhost=on -netdev tap,id=e,ifname=tap1,path=/dev/tun");
+  ASSERT_THAT(options.netdevs, SizeIs(5));
+  EXPECT_EQ(options.netdevs[0].ifname, "tap0");
+  EXPECT_EQ(options.netdevs[0].pairs(), 4u);
+  EXPECT_TRUE(options.netdevs[0].vhost);
+  EXPECT_THAT(options.netdevs[0].vhostfds, ElementsAre(6, 7, 8, 9));
+  EXPECT_THAT(options.netdevs[1].fds, ElementsAre(3, 4));
+  EXPECT_EQ(options.netdevs[1].pairs(), 2u);
+  EXPECT_EQ(options.netdevs[2].kind, NetKind::User);
+  EXPECT_THAT(options.netdevs[3].fds, ElementsAre(10));
+  EXPECT_TRUE(options.netdevs[3].vhostfds.empty());
+  EXPECT_EQ(options.netdevs[4].path, "/dev/tun");
+}
+
 TEST(Parse, Defaults) {
   Options options = with_rest("");
   EXPECT_EQ(options.machine.type, "microvm");

@@ -60,6 +60,29 @@ TEST(Refuse, Grammar) {
   });
 }
 
+TEST(Refuse, Netdev) {
+  refused({
+      {"-netdev id=a", "kind is missing in 'id=a'; write tap|user first"},
+      {"-netdev tap,ifname=x", "id"},
+      {"-netdev tap,id=a", "Tap device is missing, use 'ifname' or 'fd' to configure a tap device"},
+      {"-netdev vhost-user,id=a,chardev=c",
+       "vhost-user is not supported by this version of Nacre, which takes tap or user"},
+      {"-netdev bridge,id=a", "it is tap or user"},
+      {"-netdev tap,id=a,ifname=x,queues=17", "queues"},
+      {"-netdev tap,id=a,ifname=x,queues=0", "queues"},
+      {"-netdev tap,id=a,fd=x", "'x' is not the number of a descriptor"},
+      {"-netdev tap,id=a,fd=3:4", "fd is one descriptor; write fds=3:4 for several."},
+      {"-netdev tap,id=a,fd=3,fds=4:5", "write either fd or fds, not both"},
+      {"-netdev tap,id=a,fds=3:3", "descriptor 3 is given twice"},
+      {"-netdev tap,id=a,fds=3:4,queues=3", "does not fit the number of descriptors"},
+      {"-netdev tap,id=a,ifname=x,vhostfd=3", "Argument 'vhostfd' or 'vhostfds' are not needed for virtio-net device"},
+      {"-netdev tap,id=a,ifname=x,vhost=on,vhostfds=3:4", "The num of vhostfds must equal to fds"},
+      {"-netdev tap,id=a,ifname=x,macnat=on", "macnat"},
+      {"-netdev user,id=a,vhost=on", "vhost"},
+      {"-netdev tap,id=a,ifname=x -netdev user,id=a", "Netdev a has been added"},
+  });
+}
+
 TEST(Refuse, MachineCpuMemory) {
   refused({
     {"-machine microvm,accel=test", "-machine: accel=test is not supported by this version of Nacre, which takes kvm."},

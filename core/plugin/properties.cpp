@@ -1,11 +1,13 @@
 #include "core/plugin/properties.hpp"
 
+#include <fcntl.h>
 #include <nacre/abi/note.h>
 #include <regex.h>
 
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <climits>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -86,6 +88,17 @@ std::optional<Parsed> parse_pci_address(std::string_view text) {
   return Parsed{*slot << 3 | *function, fmt::format("{:02x}.{:x}", *slot, *function)};
 }
 
+// The number of a descriptor beyond the three standard ones. Programs that this process starts do not get it.
+std::optional<Parsed> parse_descriptor(std::string_view text) {
+  std::optional<uint64_t> number = parse_number(text, 10);
+  if (!number || *number < 3 || *number > INT_MAX) return std::nullopt;
+  const int fd = static_cast<int>(*number);
+  const int flags = ::fcntl(fd, F_GETFD);
+  if (flags < 0) return std::nullopt;
+  ::fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+  return Parsed{*number, std::to_string(*number)};
+}
+
 // Returns nothing when it does not match; an error when the pattern itself is wrong.
 Result<bool> matches(const char* pattern, const std::string& text) {
   regex_t regex;
@@ -135,6 +148,8 @@ Result<std::optional<Parsed>> parse_value(const nacre_prop& property, const std:
       return parse_mac(text);
     case NACRE_PROP_PCI_ADDR:
       return parse_pci_address(text);
+    case NACRE_PROP_FD:
+      return parse_descriptor(text);
     default:
       return fail("it is of type {}, which this VMM does not know; use a newer Nacre.", property.type);
   }
@@ -231,8 +246,8 @@ Result<PropertyValues> PropertyValues::parse(const nacre_type& type, const Given
       if (!texts[i]) wrong.message += " It is the default; this is a defect of the plugin.";
       return wrong;
     }
-    values.values_.push_back(
-        {property.name, property.type, is_back_end(property), std::move((*parsed)->text), (*parsed)->number});
+    values.values_.push_back({property.name, property.type, is_back_end(property) ? property.node_kind : nullptr,
+                              std::move((*parsed)->text), (*parsed)->number});
   }
   return values;
 }
@@ -253,7 +268,8 @@ nacre_status PropertyValues::get_bool(std::string_view name, bool& value) const 
 nacre_status PropertyValues::get_u64(std::string_view name, uint64_t& value) const {
   const Value* found = find(name);
   if (!found) return NACRE_NOT_FOUND;
-  if (found->type != NACRE_PROP_U64 && found->type != NACRE_PROP_SIZE && found->type != NACRE_PROP_PCI_ADDR)
+  if (found->type != NACRE_PROP_U64 && found->type != NACRE_PROP_SIZE && found->type != NACRE_PROP_PCI_ADDR &&
+      found->type != NACRE_PROP_FD)
     return NACRE_INVALID;
   value = found->number;
   return NACRE_OK;
@@ -262,7 +278,8 @@ nacre_status PropertyValues::get_u64(std::string_view name, uint64_t& value) con
 nacre_status PropertyValues::get_string(std::string_view name, const char*& value) const {
   const Value* found = find(name);
   if (!found) return NACRE_NOT_FOUND;
-  if (found->type == NACRE_PROP_BOOL || found->type == NACRE_PROP_U64 || found->type == NACRE_PROP_SIZE)
+  if (found->type == NACRE_PROP_BOOL || found->type == NACRE_PROP_U64 || found->type == NACRE_PROP_SIZE ||
+      found->type == NACRE_PROP_FD)
     return NACRE_INVALID;
   value = found->text.c_str();
   return NACRE_OK;
@@ -273,9 +290,9 @@ const char* PropertyValues::text(std::string_view name) const {
   return found ? found->text.c_str() : nullptr;
 }
 
-const char* PropertyValues::back_end() const {
+PropertyValues::BackEnd PropertyValues::back_end() const {
   auto found = std::find_if(values_.begin(), values_.end(), [](const Value& value) { return value.back_end; });
-  return found == values_.end() ? nullptr : found->text.c_str();
+  return found == values_.end() ? BackEnd() : BackEnd{found->back_end, found->text.c_str()};
 }
 
 PropertyValues::Given PropertyValues::without_back_end() const {

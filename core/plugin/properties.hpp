@@ -45,8 +45,12 @@ class PropertyValues {
 
   // The value as text, or NULL when it is unset.
   const char* text(std::string_view name) const;
-  // The id of what stands behind the device (a drive, a netdev, a chardev), or NULL.
-  const char* back_end() const;
+  // What stands behind the device: a "block", "net", "chardev", ... and its id; both NULL when nothing does.
+  struct BackEnd {
+    const char* kind = nullptr;
+    const char* id = nullptr;
+  };
+  BackEnd back_end() const;
   // All set values but that, as parse() takes them.
   Given without_back_end() const;
 
@@ -54,7 +58,7 @@ class PropertyValues {
   struct Value {
     std::string name;
     uint32_t type;
-    bool back_end;
+    const char* back_end;  // its kind, or NULL when it is none
     std::string text;
     uint64_t number;
   };

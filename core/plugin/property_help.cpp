@@ -48,7 +48,10 @@ std::string allowed_values(const nacre_prop& property) {
       return number(property, "a size in bytes or with K, M or G", " bytes");
     case NACRE_PROP_STRING: {
       std::string text = "a text";
-      if (property.max != 0) text += fmt::format(" of at most {} bytes", property.max);
+      if (property.max != 0 && property.min != 0)
+        text += fmt::format(" of {} to {} bytes", property.min, property.max);
+      else if (property.max != 0)
+        text += fmt::format(" of at most {} bytes", property.max);
       if (property.pattern) text += fmt::format(" that matches {}", property.pattern);
       return text;
     }
@@ -64,6 +67,8 @@ std::string allowed_values(const nacre_prop& property) {
       return "a MAC address of one station, such as 52:54:00:12:34:56";
     case NACRE_PROP_PCI_ADDR:
       return "a PCI slot and function, such as 0x1e.0";
+    case NACRE_PROP_FD:
+      return "the number of an open descriptor that this program was started with, 3 or more";
     default:
       return "a value of unknown type";
   }

@@ -37,4 +37,13 @@ void Chardevs::give_back(const std::string& id) {
   if (Entry* entry = find(id)) entry->user.clear();
 }
 
+Status Chardevs::remove(const std::string& id) {
+  Entry* entry = find(id);
+  if (!entry) return fail("Chardev {} not found", id);
+  if (!entry->user.empty())
+    return fail("Chardev {} is in use by device '{}'; remove that with device_del first.", id, entry->user);
+  entries_.erase(entries_.begin() + (entry - entries_.data()));
+  return {};
+}
+
 }  // namespace nacre

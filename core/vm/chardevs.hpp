@@ -27,6 +27,8 @@ class Chardevs {
   // Gives it to a device. Fails when there is no such back end or another device has it.
   Result<Chardev*> take(const std::string& id, const std::string& user);
   void give_back(const std::string& id);
+  // Ends it. Fails when there is no such back end or a device has it.
+  Status remove(const std::string& id);
 
   // In the order in which they came.
   const std::vector<Entry>& all() const { return entries_; }

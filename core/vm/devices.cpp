@@ -173,12 +173,16 @@ Status Devices::remove(const std::string& id) {
   if (!((*found)->type->flags & NACRE_TYPE_HOTPLUGGABLE))
     return fail("{} cannot be removed while the guest runs: its driver is not hot-pluggable.", (*found)->name());
   // Where a slot outlives its device, the device is all that a user has of the back end: both go together.
-  std::string back_end;
-  if (const char* name = (*found)->properties.back_end(); name && vm_.replaceable_slots().has((*found)->placement.base))
-    back_end = name;
+  std::string kind, back_end;
+  if (auto behind = (*found)->properties.back_end();
+      behind.id && vm_.replaceable_slots().has((*found)->placement.base)) {
+    kind = behind.kind;
+    back_end = behind.id;
+  }
   undo(**found, true);
   devices_.erase(found);
-  if (!back_end.empty()) (void)vm_.disks().remove(back_end);
+  if (kind == "block") (void)vm_.disks().remove(back_end);
+  if (kind == "net") (void)vm_.netdevs().remove(back_end);
   return {};
 }
 

@@ -86,7 +86,7 @@ Status Machine::place(nacre_instance& device, bool hot) {
   desc.driver = device.type->name;
   desc.id = device.id.c_str();
   desc.bus = device.type->bus;
-  desc.backend = device.properties.back_end();
+  desc.backend = device.properties.back_end().id;
   desc.bus_id = word("bus");
   desc.addr = word("addr");
   desc.lun = word("lun");

@@ -14,13 +14,19 @@ class PassedFds {
  public:
   // A second one of the same name closes the first.
   void add(const std::string& name, Fd fd) { fds_[name] = std::move(fd); }
-  // Gives the descriptor of that name away; an invalid one when there is none.
-  Fd take(const std::string& name) {
+  // The number of the descriptor of that name, which stays here; -1 when there is none.
+  int find(const std::string& name) const {
     auto found = fds_.find(name);
-    if (found == fds_.end()) return {};
-    Fd fd = std::move(found->second);
-    fds_.erase(found);
-    return fd;
+    return found == fds_.end() ? -1 : found->second.get();
+  }
+  // Somebody has taken the descriptor `fd` over.
+  void forget(int fd) {
+    for (auto entry = fds_.begin(); entry != fds_.end(); ++entry) {
+      if (entry->second.get() != fd) continue;
+      (void)entry->second.release();
+      fds_.erase(entry);
+      return;
+    }
   }
 
  private:

@@ -14,8 +14,8 @@
 #include "core/vm/disks.hpp"
 #include "core/vm/life_cycle.hpp"
 #include "core/vm/machine.hpp"
-#include "core/vm/passed_fds.hpp"
 #include "core/vm/netdevs.hpp"
+#include "core/vm/passed_fds.hpp"
 #include "core/vm/platform.hpp"
 #include "core/vm/replaceable_slots.hpp"
 

@@ -64,6 +64,7 @@ int main() {
   FIELD(nacre_chardev_v1, close);
   FIELD(nacre_chardev_v1, read);
   FIELD(nacre_chardev_v1, write);
+  FIELD(nacre_chardev_v1, connect);
   STRUCT(nacre_net_info);
   FIELD(nacre_net_info, size);
   FIELD(nacre_net_info, n_queues);

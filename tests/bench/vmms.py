@@ -12,9 +12,10 @@ class Guest:
     """What is started: files, memory, and what is to be left out."""
 
     def __init__(self, kernel, disk=None, initrd=None, append="", memory=256, cpus=1, paused=False,
-                 balloon=False):
+                 tap="", vhost=False, balloon=False):
         self.kernel, self.disk, self.initrd, self.append = kernel, disk, initrd, append
         self.memory, self.cpus, self.paused, self.balloon = memory, cpus, paused, balloon
+        self.tap, self.vhost = tap, "on" if vhost else "off"
 
 
 class Nacre:
@@ -34,6 +35,9 @@ class Nacre:
                       "-device", "virtio-blk-device,drive=rootfs,id=rootfs"]
         if guest.balloon:
             words += ["-device", "virtio-balloon-device,id=balloon"]
+        if guest.tap:
+            words += ["-netdev", f"tap,id=net0,ifname={guest.tap},vhost={guest.vhost}",
+                      "-device", "virtio-net-device,netdev=net0,id=net0"]
         return words + (["-S"] if guest.paused else [])
 
     def bare(self, qmp):
@@ -64,6 +68,9 @@ class Qemu:
                       "-device", "virtio-blk-device,drive=rootfs"]
         if guest.balloon:
             words += ["-device", "virtio-balloon-device,id=balloon"]
+        if guest.tap:
+            words += ["-netdev", f"tap,id=net0,ifname={guest.tap},script=no,downscript=no,vhost={guest.vhost}",
+                      "-device", "virtio-net-device,netdev=net0"]
         return words + (["-S"] if guest.paused else [])
 
 

@@ -38,6 +38,9 @@ Answer query_balloon(VirtualMachine&, const boost::json::object&, qmp::Context&)
 Answer query_balloon_stats(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer netdev_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer netdev_del(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer chardev_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer chardev_remove(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_chardev(VirtualMachine&, const boost::json::object&, qmp::Context&);
 
 Answer device_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer device_del(VirtualMachine&, const boost::json::object&, qmp::Context&);

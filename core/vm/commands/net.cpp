@@ -44,11 +44,26 @@ Result<NetKind> kind_of(const json::object& arguments) {
   return fail("'netdev_add': type cannot be '{}': it is tap or user.", type);
 }
 
+// "tap0:7" with the descriptor 12 passed as "tap0": "12:7".
+std::string in_numbers(const PassedFds& passed, std::string_view names) {
+  std::string numbers;
+  for (std::string_view rest = names;;) {
+    const std::string name(rest.substr(0, rest.find(':')));
+    const int fd = passed.find(name);
+    numbers += fd >= 0 ? std::to_string(fd) : name;
+    if (name.size() == rest.size()) return numbers;
+    numbers += ':';
+    rest.remove_prefix(name.size() + 1);
+  }
+}
+
 // The descriptors that the argument `one` or `several` names.
-Status take_descriptors(const json::object& arguments, const char* one, const char* several, std::vector<int>& into) {
+Status take_descriptors(const PassedFds& passed, const json::object& arguments, const char* one, const char* several,
+                        std::vector<int>& into) {
   const char* key = first_given(arguments, {one, several});
   if (!key) return {};
-  Result<std::vector<int>> numbers = parse_descriptors(fmt::format("'netdev_add': {}", key), text_of(arguments, key));
+  Result<std::vector<int>> numbers =
+      parse_descriptors(fmt::format("'netdev_add': {}", key), in_numbers(passed, text_of(arguments, key)));
   if (!numbers) return numbers.error();
   if (key == one && numbers->size() != 1)
     return fail("'netdev_add': {} is one descriptor; write {} for several.", one, several);
@@ -76,9 +91,13 @@ Answer netdev_add(VirtualMachine& vm, const json::object& arguments, qmp::Contex
                   NetOptions::kMaxQueues);
     options.queues = static_cast<uint32_t>(number);
   }
-  if (Status taken = take_descriptors(arguments, "fd", "fds", options.fds); !taken) return taken.error();
-  if (Status taken = take_descriptors(arguments, "vhostfd", "vhostfds", options.vhostfds); !taken) return taken.error();
+  const PassedFds& passed = vm.passed_fds();
+  Status taken = take_descriptors(passed, arguments, "fd", "fds", options.fds);
+  if (taken) taken = take_descriptors(passed, arguments, "vhostfd", "vhostfds", options.vhostfds);
+  if (!taken) return taken.error();
   if (Status added = vm.netdevs().add(options); !added) return added.error();
+  for (int fd : options.fds) vm.passed_fds().forget(fd);
+  for (int fd : options.vhostfds) vm.passed_fds().forget(fd);
   return json::object();
 }
 

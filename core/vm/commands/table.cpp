@@ -28,6 +28,19 @@ constexpr Argument kNetdevAdd[] = {{"id", Type::String, true, "the new back end'
                                    {"dnssearch", Type::Any, false, "likewise"}};
 constexpr Argument kNetdevId[] = {{"id", Type::String, true, "the back end's id"}};
 constexpr Argument kDeviceId[] = {{"id", Type::String, true, "the device's id"}};
+constexpr std::string_view kSocketOnly[] = {"socket"};
+constexpr std::string_view kUnixOnly[] = {"unix"};
+constexpr Argument kSocketPath[] = {{"path", Type::String, true, "path of the socket"}};
+constexpr Argument kSocketAddress[] = {{"type", Type::String, true, "the only kind", kUnixOnly},
+                                       {"data", Type::Object, true, "where", {}, kSocketPath}};
+constexpr Argument kSocketData[] = {
+    {"addr", Type::Object, true, "the socket's address", {}, kSocketAddress},
+    {"server", Type::Bool, false, "listen without waiting, as a console needs it; default false: connect"}};
+constexpr Argument kSocketBackend[] = {{"type", Type::String, true, "the only kind", kSocketOnly},
+                                       {"data", Type::Object, true, "the socket", {}, kSocketData}};
+constexpr Argument kChardevAdd[] = {{"id", Type::String, true, "the new chardev's id"},
+                                    {"backend", Type::Object, true, "what it is", {}, kSocketBackend}};
+constexpr Argument kChardevId[] = {{"id", Type::String, true, "the chardev's id"}};
 
 constexpr Argument kBalloon[] = {{"value", Type::Int, true, "the memory that the guest shall keep, in bytes"}};
 constexpr Argument kFile[] = {{"driver", Type::String, true, "file or host_device"},
@@ -75,6 +88,8 @@ constexpr Row kRows[] = {
     {"getfd", getfd, "takes a descriptor that came with the command", "nothing", kFdName},
     {"netdev_add", netdev_add, "opens a network back end", "nothing", kNetdevAdd},
     {"netdev_del", netdev_del, "closes a network back end that no device has", "nothing", kNetdevId},
+    {"chardev-add", chardev_add, "makes a character back end, a Unix socket", "nothing", kChardevAdd},
+    {"chardev-remove", chardev_remove, "takes a character back end away that no device has", "nothing", kChardevId},
     {"query-hotpluggable-cpus", query_hotpluggable_cpus, "the vCPUs that there are or can be", "list"},
     {"query-cpus", query_cpus, "the vCPUs with their threads", "list"},
     {"balloon", balloon, "asks the guest to keep only so much memory; more than it has means all", "nothing", kBalloon},
@@ -88,6 +103,7 @@ constexpr Row kRows[] = {
     {"qom-list-types", qom_list_types, "the drivers on offer", "list"},
     {"device-list-properties", device_list_properties, "the properties of a driver", "list", kTypename},
     {"query-block", query_block, "the disks", "list"},
+    {"query-chardev", query_chardev, "the character back ends", "list"},
     {"query-iothreads", query_iothreads, "the iothreads", "list"},
     {"query-plugins", query_plugins, "every plugin file that was found, with its state and what it offers", "list"},
     {"plugin-load", plugin_load, "takes in one more plugin file", "object", kPluginFile},

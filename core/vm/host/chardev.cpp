@@ -42,8 +42,22 @@ uint32_t write(nacre_chardev* chardev, const void* data, uint32_t length) noexce
   return chardev->chardev->write(data, length);
 }
 
+nacre_status connect(nacre_instance* instance, const char* id, nacre_chardev** chardev, int32_t* fd,
+                     nacre_error* slot) noexcept {
+  Result<Chardev*> taken = instance->vm.chardevs().take(id, instance->id);
+  if (!taken) return finish(taken.error(), slot, NACRE_NOT_FOUND);
+  Result<Fd> dialled = (*taken)->dial();
+  if (!dialled) {
+    instance->vm.chardevs().give_back(id);
+    return finish(dialled.error(), slot, NACRE_IO);
+  }
+  *chardev = new nacre_chardev{instance, *taken};
+  *fd = dialled->release();
+  return NACRE_OK;
+}
+
 }  // namespace
 
-const nacre_chardev_v1 kChardev{sizeof(nacre_chardev_v1), 0, open, close, read, write};
+const nacre_chardev_v1 kChardev{sizeof(nacre_chardev_v1), 0, open, close, read, write, connect};
 
 }  // namespace nacre::services

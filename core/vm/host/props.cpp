@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "core/vm/host/services.hpp"
 
 namespace nacre::services {
@@ -15,6 +17,10 @@ nacre_status get_u64(nacre_instance* instance, const char* name, uint64_t* value
 }
 
 nacre_status get_string(nacre_instance* instance, const char* name, const char** value) noexcept {
+  if (std::strcmp(name, "id") == 0) {
+    *value = instance->id.c_str();
+    return NACRE_OK;
+  }
   return instance->properties.get_string(name, *value);
 }
 

@@ -36,6 +36,18 @@ class IoVector {
     return true;
   }
 
+  // Forgets the first `n` bytes, at most length().
+  void drop_front(uint64_t n) {
+    length_ -= n;
+    while (n > 0) {
+      size_t piece = std::min<uint64_t>(n, first_->iov_len);
+      n -= piece;
+      first_->iov_base = static_cast<uint8_t*>(first_->iov_base) + piece;
+      first_->iov_len -= piece;
+      if (first_->iov_len == 0) ++first_, --count_;
+    }
+  }
+
   // Gives the last byte away and returns its address, or NULL when there is none.
   uint8_t* take_last_byte() {
     if (length_ == 0) return nullptr;

@@ -58,6 +58,9 @@ class Virtqueue {
     return Pop::Chain;
   }
 
+  // Puts the chain back that the last pop() gave, untouched: the next pop() gives it again. Not after push().
+  void unpop() { --next_avail_; }
+
   // Gives a chain back with the number of bytes written into it. The driver sees it after publish().
   void push(uint16_t head, uint32_t written) {
     auto* entry = reinterpret_cast<uint32_t*>(used_ + 4 + 8u * (next_used_ & (num_ - 1u)));

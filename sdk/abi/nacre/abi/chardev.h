@@ -32,6 +32,12 @@ typedef struct nacre_chardev_v1 {
   /* [any] Takes over at most `length` bytes of output without blocking; returns how many. What nobody is there to read
    * is taken and dropped. */
   uint32_t (*write)(nacre_chardev *chardev, const void *data, uint32_t length) NACRE_NOEXCEPT;
+  /* [main] Takes the back end `id`, which must be a Unix socket, for this instance and connects to who listens there,
+   * whether the back end says server or not: for protocols with descriptors of their own, such as vhost-user. `fd` is a
+   * blocking stream socket, which the caller closes; read() and write() are not for this chardev. NACRE_NOT_FOUND,
+   * NACRE_BUSY, NACRE_IO when nobody listens. */
+  nacre_status (*connect)(nacre_instance *instance, const char *id, nacre_chardev **chardev, int32_t *fd,
+                          nacre_error *error) NACRE_NOEXCEPT;
 } nacre_chardev_v1;
 
 #endif

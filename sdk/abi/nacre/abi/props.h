@@ -9,11 +9,13 @@ enum {
   NACRE_PROP_BOOL = 1,   /* on/off */
   NACRE_PROP_U64 = 2,    /* decimal or 0x hexadecimal, min..max */
   NACRE_PROP_SIZE = 3,   /* bytes; suffixes K, M, G */
-  NACRE_PROP_STRING = 4, /* at most `max` bytes when max is not 0; matches `pattern` when there is one */
+  NACRE_PROP_STRING = 4, /* min bytes or more, at most `max` when max is not 0; matches `pattern` when there is one */
   NACRE_PROP_ENUM = 5,   /* one of `values` */
   NACRE_PROP_NODE = 6,   /* the id of something of kind `node_kind`: "block", "chardev", "net", "iothread" */
   NACRE_PROP_MAC = 7,
-  NACRE_PROP_PCI_ADDR = 8
+  NACRE_PROP_PCI_ADDR = 8,
+  NACRE_PROP_FD = 9 /* a descriptor that this process was started with, by its number; get_u64() gives it, and the plugin
+                     * takes it over */
 };
 
 enum {
@@ -42,7 +44,8 @@ typedef struct nacre_props_v1 {
   uint32_t size;
   uint32_t reserved;
   /* All [any]. Return NACRE_NOT_FOUND when the property is unset and has no default, NACRE_INVALID when its type is
-   * another. Strings (also enumerations, nodes and addresses) live as long as the instance. */
+   * another. Strings (also enumerations, nodes and addresses) live as long as the instance. The string "id" is there for
+   * every instance: the user's, or one made by the host. */
   nacre_status (*get_bool)(nacre_instance *instance, const char *name, uint8_t *value) NACRE_NOEXCEPT;
   nacre_status (*get_u64)(nacre_instance *instance, const char *name, uint64_t *value) NACRE_NOEXCEPT;
   nacre_status (*get_string)(nacre_instance *instance, const char *name, const char **value) NACRE_NOEXCEPT;
