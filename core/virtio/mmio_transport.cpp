@@ -144,11 +144,6 @@ Status MmioTransport::replace(VirtioDevice& device) {
   put(kConfigGeneration, get(kConfigGeneration) + 1);
   show(device);
   put(kConfigGeneration, get(kConfigGeneration) + 1);
-  // What the driver asked for between the two has had its notification.
-  uint64_t one = 1;
-  for (Queue& queue : queues_)
-    if (active && queue.ready) [[maybe_unused]]
-      ssize_t written = ::write(queue.kick.get(), &one, sizeof one);
   if (get(kStatus) & kDriverOk) config_interrupt();
   return {};
 }
@@ -413,7 +408,15 @@ bool MmioTransport::activate() {
   activation.features = driver_features_;
   activation.queues = queues->data();
   put(kInterruptStatus, get(kInterruptStatus) | kUsedBuffer);
-  return active_ = device_->activate(activation);
+  active_ = device_->activate(activation);
+  if (!active_) return false;
+  // What the driver made available before, be it to the device that was here, had its notification then: Linux's
+  // balloon notifies before DRIVER_OK.
+  uint64_t one = 1;
+  for (Queue& queue : queues_)
+    if (queue.ready) [[maybe_unused]]
+      ssize_t written = ::write(queue.kick.get(), &one, sizeof one);
+  return true;
 }
 
 void MmioTransport::set_config(uint32_t offset, const void* data, uint32_t length, bool notify) {

@@ -42,7 +42,8 @@ Answer query_blockstats(VirtualMachine& vm, const json::object&, qmp::Context&) 
   json::array list;
   for (auto& [id, disk] : vm.disks().all()) {
     json::object stats;
-    auto add = [&, &all = disk.backend->statistics()](const std::string& prefix, uint32_t op) {
+    const BlockStatistics& all = disk.backend->statistics();
+    auto add = [&](const std::string& prefix, uint32_t op) {
       const BlockStatistics::Kind& kind = all.of(op);
       stats[prefix + "_operations"] = kind.operations.load(std::memory_order_relaxed);
       if (op != NACRE_BLOCK_FLUSH) stats[prefix + "_bytes"] = kind.bytes.load(std::memory_order_relaxed);
