@@ -340,6 +340,13 @@ constexpr Option kTable[] = {
      .help = "listen for management clients (QMP)",
      .grammar = {.keys = kQmpKeys, .bare_first = true},
      .apply = apply_qmp},
+    {.name = "api-channel",
+     .section = Section::Management,
+     .takes = Takes::Value,
+     .syntax = "unix:PATH|tcp:IP:PORT",
+     .help = "the same as -qmp with server,nowait, beside -config",
+     .value = {.name = "", .type = Text},
+     .apply = apply_api_channel},
     {.name = "mon",
      .section = Section::Management,
      .takes = Takes::Value,
@@ -397,6 +404,18 @@ constexpr Option kTable[] = {
            draft.options.seccomp = false;
            return Status();
          }},
+    {.name = "config",
+     .section = Section::Process,
+     .takes = Takes::Value,
+     .syntax = "FILE",
+     .help = "take options from a JSON file; -config-schema says what it can hold",
+     .more = "What the file gives cannot be given again beside it, but for options that may be repeated.\n",
+     .value = {.name = "", .type = Path},
+     .apply = [](Draft&, const Given&) { return Status(); }},
+    {.name = "config-schema", .section = Section::Process, .help = "print the JSON schema of -config"},
+    {.name = "dump-config",
+     .section = Section::Process,
+     .help = "print the file for -config that says the same, and end"},
     {.name = "help", .aliases = "h", .section = Section::Process, .help = "print this; '-OPTION help' says more"},
     {.name = "version", .aliases = "V", .section = Section::Process, .help = "print the version"},
 
@@ -474,8 +493,6 @@ constexpr Option kTable[] = {
     later("vnc", "there is no display; use -serial for a console"),
     later("cameradev", "there are no cameras"),
     later("mod-test", "there is no test accelerator"),
-    later("config", "there is no configuration file; write its contents as options"),
-    later("api-channel", "its name is -qmp now"),
 };
 
 }  // namespace

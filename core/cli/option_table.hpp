@@ -63,6 +63,7 @@ Status apply_serial(Draft& draft, const Given& given);
 Status apply_device(Draft& draft, const Given& given);
 Status apply_object(Draft& draft, const Given& given);
 Status apply_qmp(Draft& draft, const Given& given);
+Status apply_api_channel(Draft& draft, const Given& given);
 Status apply_mon(Draft& draft, const Given& given);
 Status apply_plugin(Draft& draft, const Given& given);
 Status apply_plugin_directory(Draft& draft, const Given& given, bool insecure);

@@ -124,7 +124,7 @@ struct Options {
 
 // Reads the words that follow the program's name. Everything that can be judged from the words alone is judged: what
 // is returned without `help` agrees with itself. Fails with one sentence, for standard error and exit status 1. Reads
-// the working directory (to make paths absolute) and nothing else. Any thread, no state.
+// the working directory (to make paths absolute), the file of -config and nothing else. Any thread, no state.
 Result<Options> parse(std::span<const char* const> arguments);
 
 // The text of `-help`, and of `-version`.

@@ -3,6 +3,7 @@
 #include <bitset>
 
 #include "core/base/suggest.hpp"
+#include "core/cli/config_file.hpp"
 #include "core/cli/option_table.hpp"
 
 namespace nacre::cli {
@@ -45,7 +46,10 @@ class Reader {
       const auto& help = draft_.options.help;
       if (help && help->kind == HelpRequest::Kind::Text) break;
     }
-    return finish(std::move(draft_));
+    Result<Options> options = finish(std::move(draft_));
+    if (options && dump_ && !options->help)
+      options->help = HelpRequest{HelpRequest::Kind::Text, dump_config(items_), {}};
+    return options;
   }
 
  private:
@@ -70,23 +74,37 @@ class Reader {
       while (option->takes == Takes::Words && value_follows()) text.append(" ").append(next());
     }
     if (given && is_help(*option, text)) return Status();
-    const size_t index = static_cast<size_t>(option - option_table().data());
-    if (!option->repeatable && seen_[index])
-      return fail("The argument '-{}' was provided more than once, but cannot be used multiple times.", option->name);
-    seen_[index] = true;
     if (option->takes != Takes::Nothing && option->takes != Takes::MaybeValue && !given)
       return fail("The argument '-{}' requires a value, but none was supplied; write '-{} {}'.", option->name,
                   option->name, option->syntax);
     return act(*option, text, given);
   }
 
+  // Every option of the file, as if it stood here.
+  Status take_config(const std::string& path) {
+    Result<std::vector<ConfigItem>> items = read_config(path);
+    if (!items) return items.error();
+    for (const ConfigItem& item : *items)
+      if (Status done = act(*item.option, item.text, !item.text.empty()); !done)
+        return fail("{}: {}", path, done.error().message);
+    return {};
+  }
+
   Status act(const Option& option, std::string_view text, bool given) {
+    const size_t index = static_cast<size_t>(&option - option_table().data());
+    if (!option.repeatable && seen_[index])
+      return fail("The argument '-{}' was provided more than once, but cannot be used multiple times.", option.name);
+    seen_[index] = true;
     if (option.section == Section::Later)
       return fail("-{} is not supported by this version of Nacre: {}.", option.name, option.help);
     if (option.name == "help") return ask(HelpRequest::Kind::Text, usage());
     if (option.name == "version") return ask(HelpRequest::Kind::Text, version());
     if (option.name == "plugin-list") return ask(HelpRequest::Kind::Plugins, {});
+    if (option.name == "config-schema") return ask(HelpRequest::Kind::Text, config_schema());
+    if (option.name == "config") return take_config(std::string(text));
+    dump_ |= option.name == "dump-config";
     if (!option.apply) return {};
+    items_.push_back({&option, std::string(text)});
     Given what{.text = text};
     // `-serial chardev:ID` is the one value that is not written as its grammar says.
     const bool reference = option.name == "serial" && text.starts_with("chardev:");
@@ -133,6 +151,8 @@ class Reader {
 
   std::span<const char* const> words_;
   Draft draft_;
+  std::vector<ConfigItem> items_;  // all that was given, for -dump-config
+  bool dump_ = false;
   std::bitset<128> seen_;  // by place in the table
 };
 

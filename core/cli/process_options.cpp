@@ -3,33 +3,51 @@
 
 namespace nacre::cli {
 
-Status apply_qmp(Draft& draft, const Given& given) {
-  const std::string address = given.fields.text("address");
+namespace {
+
+// "unix:PATH" or "tcp:IP:PORT".
+Result<QmpListener> read_address(const char* option, const std::string& address) {
   QmpListener listener;
   if (address.starts_with("unix:")) {
-    Result<Scalar> path = parse_scalar("-qmp unix: the path", std::string_view(address).substr(5),
+    Result<Scalar> path = parse_scalar(fmt::format("{} unix: the path", option), std::string_view(address).substr(5),
                                        {.name = "", .type = ValueType::SocketPath});
     if (!path) return path.error();
     listener.path = path->text;
-  } else if (address.starts_with("tcp:")) {
-    const std::string_view rest = std::string_view(address).substr(4);
-    const size_t colon = rest.find(':');
-    if (colon == std::string_view::npos) return fail("-qmp: '{}' has no port; write tcp:IP:PORT.", address);
-    Result<Scalar> host =
-        parse_scalar("-qmp tcp: the address", rest.substr(0, colon), {.name = "", .type = ValueType::Ipv4});
-    if (!host) return host.error();
-    Result<Scalar> port = parse_scalar("-qmp tcp: the port", rest.substr(colon + 1),
-                                       {.name = "", .type = ValueType::Integer, .low = 1, .high = 65535});
-    if (!port) return port.error();
-    listener.host = host->text;
-    listener.port = static_cast<uint16_t>(port->number);
-  } else {
-    return fail("-qmp cannot be '{}': write unix:PATH,server,nowait or tcp:IP:PORT,server,nowait.", given.text);
+    return listener;
   }
+  if (!address.starts_with("tcp:"))
+    return fail("{} cannot be '{}': write unix:PATH,server,nowait or tcp:IP:PORT,server,nowait.", option, address);
+  const std::string_view rest = std::string_view(address).substr(4);
+  const size_t colon = rest.find(':');
+  if (colon == std::string_view::npos) return fail("{}: '{}' has no port; write tcp:IP:PORT.", option, address);
+  Result<Scalar> host = parse_scalar(fmt::format("{} tcp: the address", option), rest.substr(0, colon),
+                                     {.name = "", .type = ValueType::Ipv4});
+  if (!host) return host.error();
+  Result<Scalar> port = parse_scalar(fmt::format("{} tcp: the port", option), rest.substr(colon + 1),
+                                     {.name = "", .type = ValueType::Integer, .low = 1, .high = 65535});
+  if (!port) return port.error();
+  listener.host = host->text;
+  listener.port = static_cast<uint16_t>(port->number);
+  return listener;
+}
+
+}  // namespace
+
+Status apply_qmp(Draft& draft, const Given& given) {
+  const std::string address = given.fields.text("address");
+  Result<QmpListener> listener = read_address("-qmp", address);
+  if (!listener) return listener.error();
   if (!given.fields.flag("server", false) || !given.fields.flag("nowait", false))
     return fail("Argument 'server' and 'nowait' are both required for -qmp; write '-qmp {},server,nowait'.", address);
-  listener.iothread = given.fields.text("iothread");
-  draft.options.qmp.push_back(std::move(listener));
+  listener->iothread = given.fields.text("iothread");
+  draft.options.qmp.push_back(std::move(*listener));
+  return {};
+}
+
+Status apply_api_channel(Draft& draft, const Given& given) {
+  Result<QmpListener> listener = read_address("-api-channel", given.value.text);
+  if (!listener) return listener.error();
+  draft.options.qmp.push_back(std::move(*listener));
   return {};
 }
 

@@ -80,12 +80,20 @@ class Bench:
         """Starts a kernel of StratoVirt's kind, as "vmlinux", "vmlinux.bin" or "bzImage"."""
         return self._start(product("build-strato-kernel", form), command_line, cpus, machine, more)
 
-    def _start(self, kernel, command_line, cpus, machine, more):
-        self.qmp_path.unlink(missing_ok=True)
-        argv = [self.nacre, "-machine", machine, "-smp", cpus, "-m", "256M", "-kernel", kernel,
+    def arguments(self, kernel, command_line, cpus, machine, more):
+        """Returns the command line."""
+        return [self.nacre, "-machine", machine, "-smp", cpus, "-m", "256M", "-kernel", kernel,
                 "-append", f"console=ttyS0 reboot=t panic=1 quiet {command_line}",
                 "-qmp", f"unix:{self.qmp_path},server,nowait", "-serial", "stdio", "-plugin-dir", self.plugins, *more]
-        return Guest(self, argv)
+
+    def _start(self, kernel, command_line, cpus, machine, more):
+        self.qmp_path.unlink(missing_ok=True)
+        return Guest(self, self.arguments(kernel, command_line, cpus, machine, more))
+
+    def from_file(self, path):
+        """Starts what the configuration file says, which has been made of a command line."""
+        self.qmp_path.unlink(missing_ok=True)
+        return Guest(self, [self.nacre, "-config", path])
 
 
 class Guest(vmm.Vmm):
