@@ -21,11 +21,11 @@ EXPECTED = (vmm.VmmFailure, qmp_client.QmpFailure, qmp_client.QmpError, Assertio
 
 
 class Suite:
-    def __init__(self, program, seconds, modules=(), bench=Bench, strato=True):
+    def __init__(self, program, seconds, modules=(), bench=Bench, strato=True, auto=True):
         """`seconds` is the limit of the whole in a host VM, which loads `modules` first. `strato`: guests with a kernel
-        of StratoVirt's kind are among the cases."""
+        of StratoVirt's kind are among the cases. `auto`: this machine will do where its KVM runs stock kernels."""
         self.path = pathlib.Path(program).resolve()
-        self.seconds, self.modules, self.bench, self.strato = seconds, modules, bench, strato
+        self.seconds, self.modules, self.bench, self.strato, self.auto = seconds, modules, bench, strato, auto
         self.cases = []
 
     def case(self, function):
@@ -54,7 +54,8 @@ class Suite:
         if self.strato:
             product("build-strato-kernel")
         modules = [word for module in self.modules for word in ("--module", module)]
-        os.execv(HERE / "hostvm", ["hostvm", "--auto", "--timeout", str(self.seconds), "--retries", "1", *modules, "--",
+        os.execv(HERE / "hostvm", ["hostvm", *(["--auto"] if self.auto else []), "--timeout", str(self.seconds),
+                                   "--retries", "1", *modules, "--",
                                    str(self.path), "--inside", *programs, *wanted])
 
     def _run_all(self, cases, programs):
@@ -70,16 +71,17 @@ class Suite:
         return 1 if failed else 0
 
     def _run(self, function, programs):
-        """Runs one case, once more where its guest hung; returns "" or why it failed."""
+        """Runs one case; returns "" or why it failed. In an emulated host a guest hangs or goes astray now and then, about
+        once in twenty boots with several processors: a case whose guest did is run once more, and that is said."""
         for is_last in (False, True):
             with tempfile.TemporaryDirectory(prefix="microvm-") as scratch:
                 try:
                     function(self.bench(*programs, scratch))
                     return ""
-                except vmm.VmmTimeout as hang:
-                    if is_last:
-                        return str(hang)
-                    print(f"{function.__name__}: hung, once more: {hang}", flush=True)
+                except vmm.VmmFailure as astray:
+                    if is_last or not os.environ.get("HOSTVM"):
+                        return str(astray)
+                    print(f"{function.__name__}: once more: {astray}", flush=True)
                 except EXPECTED as failure:
                     return str(failure) or traceback.format_exc()
                 except (OSError, subprocess.SubprocessError, KeyError, ValueError, IndexError):
