@@ -352,15 +352,15 @@ TEST_P(BlockEngine, LimitOfRequestsPerSecond) {
   driver.finish();
   auto time = std::chrono::steady_clock::now() - start;
   EXPECT_GE(time, std::chrono::milliseconds(290));
-  EXPECT_LT(time, std::chrono::milliseconds(3000));
-  // What waits is not forgotten by a drain.
+  EXPECT_LT(time, std::chrono::seconds(20));
+  // What waits is not forgotten by a drain. On a slow host the limit may allow a second's worth meanwhile, not three.
   batch.clear();
-  for (uint64_t i = 0; i < 20; ++i) batch.push_back(&driver.make(NACRE_BLOCK_READ, 0, 512));
+  for (uint64_t i = 0; i < 300; ++i) batch.push_back(&driver.make(NACRE_BLOCK_READ, 0, 512));
   driver.submit(batch);
   driver.channel().drain();
   int busy = 0;
   for (Request* request : batch) busy += request->abi.status == NACRE_BUSY;
-  EXPECT_GE(busy, 18);
+  EXPECT_GE(busy, 100);
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, BlockEngine,

@@ -263,14 +263,19 @@ TEST(VcpuThread, ReportsAnInstructionThatCannotBeRead) {
 
 GUEST(counts_bits, 16, "popcntw %ax, %ax\n outb %al, $0x10\n hlt")
 
-TEST(VcpuThread, ReportsAnInstructionThatASoftwareKvmLacks) {
-  if (!software_kvm()) GTEST_SKIP() << "this host has VMX or SVM: its KVM executes every instruction";
+// A host with VMX or SVM executes it; a software KVM says that it cannot.
+TEST(VcpuThread, ExecutesAnInstructionOrReportsThatASoftwareKvmLacksIt) {
   Machine machine(false);
   ASSERT_TRUE(machine.ok());
   machine.load(counts_bits());
   ASSERT_TRUE(machine.add());
   Recorder& recorder = machine.recorder;
   machine.group->resume();
+  if (!software_kvm()) {
+    ASSERT_TRUE(recorder.wait([&] { return !recorder.accesses.empty(); }));
+    EXPECT_TRUE(recorder.reports_.empty());
+    return;
+  }
   ASSERT_TRUE(recorder.wait([&] { return !recorder.reports_.empty() && machine.group->all_paused(); }));
   const Report report = recorder.reports_[0];
   EXPECT_EQ(report.kind, Report::Kind::Emulation);

@@ -209,7 +209,7 @@ bool is_back_end(const nacre_prop& property) {
   return property.type == NACRE_PROP_NODE && property.node_kind && std::string_view(property.node_kind) != "iothread";
 }
 
-Result<PropertyValues> PropertyValues::parse(const nacre_type& type, const Given& given) {
+Result<PropertyValues> PropertyValues::parse(const nacre_type& type, const Given& given, bool vacant) {
   const std::vector<nacre_prop> table = properties_of(type);
   std::vector<const std::string*> texts(table.size());
   for (const auto& [name, text] : given) {
@@ -233,7 +233,7 @@ Result<PropertyValues> PropertyValues::parse(const nacre_type& type, const Given
       return fail("property '{}' of '{}' has flags that this VMM does not know; use a newer Nacre.", property.name,
                   type.name);
     if (!texts[i] && !property.default_text) {
-      if (property.flags & NACRE_PROP_REQUIRED)
+      if (property.flags & NACRE_PROP_REQUIRED && !(vacant && is_back_end(property)))
         return fail("'{}' needs property '{}' ({}): add {}=...", type.name, property.name, allowed_values(property),
                     property.name);
       continue;

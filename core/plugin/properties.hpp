@@ -34,8 +34,9 @@ class PropertyValues {
   using Given = std::vector<std::pair<std::string, std::string>>;
 
   // Parses and checks the values, and fills in the defaults. Fails with one sentence that names the property and says
-  // what is allowed. A deprecated property works and is logged.
-  static Result<PropertyValues> parse(const nacre_type& type, const Given& given);
+  // what is allowed. A deprecated property works and is logged. A `vacant` device waits for its back end: even one that
+  // is required may be missing.
+  static Result<PropertyValues> parse(const nacre_type& type, const Given& given, bool vacant = false);
 
   // Return NACRE_NOT_FOUND when the property is unset and has no default or is not in the table, NACRE_INVALID when it
   // is of another type. A PCI address is the number slot * 8 + function; a size is in bytes.

@@ -2,6 +2,7 @@
 
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -88,7 +89,7 @@ Status MmioTransport::plug(VirtioDevice& device, uint32_t gsi) {
 
 void MmioTransport::show(VirtioDevice& device) {
   std::memset(window_ + kConfig, 0, NACRE_VIRTIO_CONFIG_MAX);
-  std::memcpy(window_ + kConfig, device.config().data(), device.config().size());
+  std::copy(device.config().begin(), device.config().end(), window_ + kConfig);
   device.plug_into(this);
   put(kDeviceId, device.device_id());
 }

@@ -58,7 +58,7 @@ nacre_instance* Devices::find(const std::string& id) {
 }
 
 Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver, const std::string& id,
-                                                      const Properties& properties) {
+                                                      const Properties& properties, bool vacant) {
   Properties own = properties;
   // Among several plugins that offer the driver, the one of this id.
   Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, take(own, "plugin"));
@@ -66,7 +66,7 @@ Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver,
   std::map<std::string, std::string> place_words;
   for (const char* word : {"bus", "addr", "lun"})
     if (!declares(*loaded->type, word)) place_words[word] = take(own, word);
-  Result<PropertyValues> values = PropertyValues::parse(*loaded->type, own);
+  Result<PropertyValues> values = PropertyValues::parse(*loaded->type, own, vacant);
   if (!values) return values.error();
 
   auto device =
@@ -96,7 +96,7 @@ Result<nacre_instance*> Devices::add(const std::string& driver, const std::strin
                                      bool hot) {
   if (!id.empty() && find(id)) return fail("Device id {} existed: each device needs an id of its own.", id);
   const std::string own_id = id.empty() ? driver + "." + std::to_string(unnamed_++) : id;
-  Result<std::unique_ptr<nacre_instance>> device = make(driver, own_id, properties);
+  Result<std::unique_ptr<nacre_instance>> device = make(driver, own_id, properties, false);
   if (!device) return device.error();
   // Devices that are not on a virtio bus place themselves by their properties.
   if ((*device)->virtio) {

@@ -33,9 +33,9 @@ class Devices {
   // Takes it away while the guest runs, with what stood behind it where its slot is replaceable.
   Status remove(const std::string& id);
 
-  // Makes a device up to realized, in no list and at no place; unmake() ends it.
+  // Makes a device up to realized, in no list and at no place; unmake() ends it. A `vacant` one has no back end.
   Result<std::unique_ptr<nacre_instance>> make(const std::string& driver, const std::string& id,
-                                               const Properties& properties);
+                                               const Properties& properties, bool vacant);
   void unmake(nacre_instance& device);
   // Takes all away; what they leave behind is taken back.
   void clear();

@@ -10,7 +10,7 @@ namespace nacre {
 Status ReplaceableSlots::add(uint64_t base, uint32_t gsi, const std::string& driver) {
   virtio::MmioTransport* transport = vm_.platform().virtio_slot(base);
   if (!transport || has(base)) return fail("the machine has no free virtio-mmio slot at {:#x}.", base);
-  auto vacant = vm_.devices().make(driver, fmt::format("{}@{:x}", driver, base), {});
+  auto vacant = vm_.devices().make(driver, fmt::format("{}@{:x}", driver, base), {}, true);
   if (!vacant) return vacant.error();
   if (!(*vacant)->virtio) {
     vm_.devices().unmake(**vacant);
@@ -41,7 +41,7 @@ void ReplaceableSlots::vacate(nacre_instance& device) {
   if (closed_) return transport.unplug();
   // As many queues and entries as the driver in the guest knows, but nothing behind them.
   auto vacant = vm_.devices().make(device.type->name, fmt::format("{}@{:x}", device.type->name, base),
-                                   device.properties.without_back_end());
+                                   device.properties.without_back_end(), true);
   Status replaced = vacant ? transport.replace(*(*vacant)->virtio->device) : vacant.error();
   if (replaced) {
     slots_.at(base).vacant = std::move(*vacant);

@@ -12,8 +12,9 @@ constexpr uint32_t kMaxQueues = 32;
 
 constexpr nacre_prop kProps[] = {
     {.type = NACRE_PROP_NODE,
+     .flags = NACRE_PROP_REQUIRED,
      .name = "drive",
-     .help = "the disk: id of a -drive, or node name of a blockdev-add; a device without one has capacity 0",
+     .help = "the disk: id of a -drive, or node name of a blockdev-add",
      .node_kind = "block"},
     {.type = NACRE_PROP_STRING, .name = "serial", .help = "serial number that the guest reads", .max = kIdBytes},
     {.type = NACRE_PROP_U64,

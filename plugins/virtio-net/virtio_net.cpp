@@ -15,8 +15,9 @@ constexpr uint64_t kMaxQueueSize = 4096;
 
 constexpr nacre_prop kProps[] = {
     {.type = NACRE_PROP_NODE,
+     .flags = NACRE_PROP_REQUIRED,
      .name = "netdev",
-     .help = "the network: id of a -netdev or netdev_add; without one the link is down",
+     .help = "the network: id of a -netdev or netdev_add",
      .node_kind = "net"},
     {.type = NACRE_PROP_MAC, .name = "mac", .help = "hardware address; made up when not given"},
     {.type = NACRE_PROP_BOOL,

@@ -74,6 +74,20 @@ class Qemu:
         return words + (["-S"] if guest.paused else [])
 
 
+class QemuQ35(Qemu):
+    """The machine on which QEMU can add a disk while the guest runs: PCIe with a root port."""
+
+    def __init__(self):
+        super().__init__()
+        self.name = "QEMU q35"
+
+    def command(self, guest, qmp):
+        words = super().command(guest, qmp)
+        words[words.index("-M") + 1] = "q35"
+        return [word.replace("virtio-blk-device", "virtio-blk-pci") for word in words] + [
+            "-device", "pcie-root-port,id=rp0,bus=pcie.0,slot=1"]
+
+
 # Without the clock that is not there, whose driver waits 1.2 s for it
 TUNED = ",rtc=off,pit=off,pic=off"
 
@@ -81,4 +95,4 @@ TUNED = ",rtc=off,pit=off,pic=off"
 def by_name(name, binary, plugins, firmware=None):
     """Returns the program of that name, as `inside` gets it on its command line."""
     return {"nacre": lambda: Nacre(binary, plugins), "qemu": lambda: Qemu("", binary, firmware),
-            "qemu-tuned": lambda: Qemu(TUNED, binary, firmware)}[name]()
+            "qemu-q35": QemuQ35, "qemu-tuned": lambda: Qemu(TUNED, binary, firmware)}[name]()

@@ -23,6 +23,8 @@ function(nacre_unit_test name)
     set(ARG_LABELS unit)
   endif()
   add_executable(${name} ${ARG_SOURCES})
+  # As the precompiled header is, wherever the folder stands.
+  target_compile_options(${name} PRIVATE "$<$<CONFIG:Release>:SHELL:-Os>")
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gmock GTest::gtest_main)
   target_precompile_headers(${name} REUSE_FROM nacre_test_headers)
   add_test(NAME ${name} COMMAND ${name})

@@ -41,8 +41,8 @@ Status Vm::save_chips() {
       if (::ioctl(fd_.get(), KVM_GET_IRQCHIP, &chips.chip[id]) < 0)
         return ioctl_error("reading the interrupt controllers (KVM_GET_IRQCHIP)");
     }
-    // Masked, as firmware leaves them: a kernel that finds no use for them never programs them, and a line's edge before
-    // it masks LINT0 would come as one of the processor's exceptions (their vectors begin at 0).
+    // Masked, as firmware leaves them: a kernel that finds no use for them never programs them, and a line's edge
+    // before it masks LINT0 would come as one of the processor's exceptions (their vectors begin at 0).
     for (uint32_t id : {KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE}) chips.chip[id].chip.pic.imr = 0xff;
   }
   chips.has_pit = has_pit_;

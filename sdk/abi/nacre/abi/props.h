@@ -19,7 +19,8 @@ enum {
 };
 
 enum {
-  NACRE_PROP_REQUIRED = 1u << 16,
+  NACRE_PROP_REQUIRED = 1u << 16, /* of a back end: but for a device that waits for one in a replaceable slot, see
+                                   * machine.h; realize() must do without it, then */
   NACRE_PROP_SECRET = 1u << 17,
   NACRE_PROP_DEPRECATED = 1u << 18,
   NACRE_PROP_POWER_OF_TWO = 1u << 19
