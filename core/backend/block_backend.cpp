@@ -192,6 +192,11 @@ void BlockBackend::describe(nacre_block_info& info) const {
   std::memcpy(&info, &known, known.size);
 }
 
+// A read past the end moves nothing, which block_transfer.cpp calls ENXIO; its text would speak of devices.
+std::string BlockBackend::Failure::reason() const {
+  return error == ENXIO ? "the file is shorter than when it was opened" : strerror(error);
+}
+
 void BlockBackend::report(const char* what, uint64_t offset, uint64_t length, int error) {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
@@ -201,11 +206,12 @@ void BlockBackend::report(const char* what, uint64_t offset, uint64_t length, in
     unreported_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
+  const Failure failure{what, error};
   uint32_t more = unreported_.exchange(0, std::memory_order_relaxed);
   log::error("block", "drive '{}': {} of {} bytes at {} in '{}' failed: {} (errno {}).{}", options_.id, what, length,
-             offset, options_.file, error == ENXIO ? "the file is shorter than when it was opened" : strerror(error),
-             error, more ? fmt::format(" {} failures before it were not logged.", more) : "");
-  if (failed_) failed_({what, error});
+             offset, options_.file, failure.reason(), error,
+             more ? fmt::format(" {} failures before it were not logged.", more) : "");
+  if (failed_) failed_(failure);
 }
 
 }  // namespace nacre

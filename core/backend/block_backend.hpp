@@ -46,6 +46,8 @@ class BlockBackend {
   struct Failure {
     const char* what;
     int error;
+    // In words, for people.
+    std::string reason() const;
   };
   // [main, before it is used] `failed` is called on any thread, at most once a second.
   void on_failure(std::function<void(const Failure&)> failed) { failed_ = std::move(failed); }

@@ -238,7 +238,6 @@ void BlockChannel::progress() {
 }
 
 void BlockChannel::complete(nacre_block_request& request, nacre_status status) {
-  backend_->statistics().count(request, status);
   request.status = status;
   done_.push(request);
 }
@@ -250,7 +249,12 @@ void BlockChannel::deliver() {
   while (!done_.empty()) {
     std::array<nacre_block_request*, kBatch> batch;
     uint32_t n = 0;
-    while (n < kBatch && !done_.empty()) batch[n++] = done_.pop();
+    while (n < kBatch && !done_.empty()) {
+      batch[n] = done_.pop();
+      // Here, where those of the ring and those of the workers come together.
+      backend_->statistics().count(*batch[n], batch[n]->status);
+      ++n;
+    }
     outstanding_ -= n;
     completed_(opaque_, batch.data(), n);
   }

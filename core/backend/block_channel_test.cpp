@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstring>
 #include <deque>
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -296,6 +297,36 @@ TEST_P(BlockEngine, AFileThatBecameShorterIsAnError) {
   Request& across = driver.make(NACRE_BLOCK_READ, kDisk / 2 - 4096, 8192, 2);
   EXPECT_EQ(driver.one(across), NACRE_IO);
   EXPECT_EQ(driver.one(driver.make(NACRE_BLOCK_READ, kDisk / 2 - 4096, 4096)), NACRE_OK);
+}
+
+// Whoever watches is told why, once a second at most, and the counters know of every one.
+TEST_P(BlockEngine, FailuresAreToldAndCounted) {
+  Driver driver(options(), *loop_);
+  std::mutex lock;  // workers tell from their own threads
+  std::vector<BlockBackend::Failure> told;
+  driver.backend().on_failure([&](const BlockBackend::Failure& failure) {
+    std::lock_guard held(lock);
+    told.push_back(failure);
+  });
+  EXPECT_EQ(driver.write(0, std::string(4096, 'x')), NACRE_OK);
+  EXPECT_EQ(driver.read(0, 8192), std::string(4096, 'x') + std::string(4096, 0));
+  EXPECT_EQ(driver.one(driver.make(NACRE_BLOCK_FLUSH, 0, 0)), NACRE_OK);
+  ASSERT_EQ(::truncate(file_.c_str(), kDisk / 2), 0);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(driver.one(driver.make(NACRE_BLOCK_READ, kDisk / 2 + 4096, 4096)), NACRE_IO);
+
+  std::lock_guard held(lock);
+  ASSERT_GE(told.size(), 1u);
+  EXPECT_LT(told.size(), 20u);
+  EXPECT_STREQ(told[0].what, "read");
+  EXPECT_EQ(told[0].reason(), "the file is shorter than when it was opened");
+  const BlockStatistics& statistics = driver.backend().statistics();
+  EXPECT_EQ(statistics.of(NACRE_BLOCK_READ).operations, 1u);
+  EXPECT_EQ(statistics.of(NACRE_BLOCK_READ).bytes, 8192u);
+  EXPECT_EQ(statistics.of(NACRE_BLOCK_READ).failed, 20u);
+  EXPECT_EQ(statistics.of(NACRE_BLOCK_WRITE).operations, 1u);
+  EXPECT_EQ(statistics.of(NACRE_BLOCK_WRITE).bytes, 4096u);
+  EXPECT_EQ(statistics.of(NACRE_BLOCK_WRITE).failed, 0u);
+  EXPECT_EQ(statistics.of(NACRE_BLOCK_FLUSH).operations, 1u);
 }
 
 TEST_P(BlockEngine, DrainReturnsWithNothingInFlight) {

@@ -7,6 +7,7 @@
 
 #include "core/base/log.hpp"
 #include "core/cli/make_chardev.hpp"
+#include "core/cli/option_table.hpp"
 #include "core/cli/plugin_options.hpp"
 
 namespace nacre::cli {
@@ -40,6 +41,12 @@ Status Assembly::build() {
 
   vm_ = std::make_unique<VirtualMachine>(*loop_, *registry_);
   monitor_ = std::make_unique<Monitor>(*vm_);
+  monitor_->add(
+      {"query-command-line-options",
+       "the options of the command line with their keys",
+       "list",
+       {},
+       [](const boost::json::object&, qmp::Context&) -> Result<boost::json::value> { return describe_options(); }});
   if (Status added = add_back_ends(); !added) return added;
   if (options_.machine.type != "none") {
     if (Status added = add_devices(); !added) return added;

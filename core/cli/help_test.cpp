@@ -44,6 +44,27 @@ TEST(Help, OfEveryOptionNamesEveryKey) {
   }
 }
 
+// StratoVirt's answer, which libvirt looks through, must be a part of ours.
+TEST(Help, ForPrograms) {
+  const boost::json::array list = describe_options();
+  const boost::json::object* drive = nullptr;
+  for (const boost::json::value& one : list) {
+    const Option* option = find_option(one.at("option").as_string());
+    ASSERT_TRUE(option);
+    EXPECT_NE(option->section, Section::Later) << option->name;
+    EXPECT_EQ(one.as_object().size(), 2u);
+    if (option->name == "drive") drive = &one.as_object();
+  }
+  ASSERT_TRUE(drive);
+  std::vector<std::string> strings;
+  for (const boost::json::value& parameter : drive->at("parameters").as_array()) {
+    EXPECT_EQ(parameter.as_object().size(), 3u);
+    EXPECT_TRUE(parameter.at("help").is_string());
+    if (parameter.at("type") == "string") strings.emplace_back(parameter.at("name").as_string());
+  }
+  EXPECT_THAT(strings, ::testing::IsSupersetOf({"discard", "detect-zeroes", "file", "id"}));
+}
+
 TEST(Help, FromPlugins) {
   EXPECT_EQ(asked("-machine help").kind, HelpRequest::Kind::Machines);
   EXPECT_EQ(asked("-device help").kind, HelpRequest::Kind::Devices);

@@ -1,6 +1,7 @@
 // The one table that declares each option: what it takes, how its value is written, what it does, and its help.
 #pragma once
 
+#include <boost/json.hpp>
 #include <span>
 #include <string_view>
 
@@ -70,6 +71,10 @@ Status apply_plugin_directory(Draft& draft, const Given& given, bool insecure);
 
 // Resolves names, checks the options against each other, and gives them out.
 Result<Options> finish(Draft draft);
+
+// The answer of query-command-line-options: [{"parameters": [{"name", "help", "type"}], "option"}], without the
+// options that are refused or have no effect.
+boost::json::array describe_options();
 
 // The help of one option, whole lines.
 std::string help_text(const Option& option);

@@ -22,6 +22,8 @@ class Monitor : public LifeCycleEvents, public PluginMonitor {
 
   Status listen_unix(const std::string& path);
   Status listen_tcp(const std::string& host, uint16_t port);
+  // [main] One more command, of a room above this one; its texts must outlive this.
+  void add(qmp::Command command) { dispatcher_.add(std::move(command)); }
 
  private:
   struct Listener {

@@ -2,7 +2,6 @@
 
 #include <boost/json.hpp>
 #include <cerrno>
-#include <cstring>
 
 #include "core/plugin/breadcrumb.hpp"
 
@@ -27,7 +26,7 @@ void VirtualMachine::tell_of_failure(const std::string& disk, const BlockBackend
                                              {"operation", std::string_view(failure.what) == "read" ? "read" : "write"},
                                              {"action", "report"},
                                              {"nospace", failure.error == ENOSPC},
-                                             {"reason", strerror(failure.error)}}));
+                                             {"reason", failure.reason()}}));
 }
 
 VirtualMachine::~VirtualMachine() {

@@ -9,7 +9,10 @@ import qmp_client
 from guest_vm import Guest, check, run_refused
 
 QUERIES = ("query-status query-version query-commands query-kvm query-machines query-target query-qmp-schema "
-           "query-plugins query-cpus query-hotpluggable-cpus query-iothreads query-block qom-list-types").split()
+           "query-plugins query-cpus query-hotpluggable-cpus query-iothreads query-block qom-list-types query-events "
+           "query-named-block-nodes query-blockstats query-block-jobs query-mem query-tpm-models query-tpm-types "
+           "query-gic-capabilities query-migrate-capabilities query-sev-capabilities "
+           "query-command-line-options").split()
 
 
 def _spin(bench):
