@@ -8,12 +8,6 @@ namespace {
 
 namespace json = boost::json;
 
-const Key* find_key(const Option& option, std::string_view name) {
-  for (const Key& key : option.grammar.keys)
-    if (same_word(key.name, name)) return &key;
-  return nullptr;
-}
-
 // In the JSON type of its key.
 json::value typed(std::string_view text, const Key* key) {
   if (!key) return json::value(text);
@@ -32,7 +26,7 @@ json::value option_value(const ConfigItem& item) {
   bool first = option.grammar.bare_first;
   for (const std::string& element : split_words(item.text, ',')) {
     const size_t equals = element.find('=');
-    const Key* key = find_key(option, element.substr(0, equals));
+    const Key* key = find_key(option.grammar, element.substr(0, equals));
     if (equals != std::string::npos)
       object[key ? key->name : element.substr(0, equals)] = typed(std::string_view(element).substr(equals + 1), key);
     else if (first)
@@ -116,7 +110,7 @@ json::object section_schema(const ConfigSection& section) {
     const size_t dot = to.find('.');
     const Option& option = *find_option(to.substr(0, dot));
     json::object schema =
-        dot == std::string::npos ? json::object{{"type", "string"}} : key_schema(find_key(option, to.substr(dot + 1)));
+        dot == std::string::npos ? json::object{{"type", "string"}} : key_schema(find_key(option.grammar, to.substr(dot + 1)));
     if (key.as == ConfigKey::As::Not) schema = {{"type", "boolean"}};
     if (key.as == ConfigKey::As::Bytes) schema = {{"type", "integer"}, {"multipleOf", 1024}};
     if (key.name.ends_with("_fds")) schema = {{"type", json::array{"string", "array"}}};

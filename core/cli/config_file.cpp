@@ -49,12 +49,6 @@ Status check(const std::string& path, const std::string& text, const Key* key) {
   return scalar ? Status() : scalar.error();
 }
 
-const Key* find_key(const Option& option, std::string_view name) {
-  for (const Key& key : option.grammar.keys)
-    if (same_word(key.name, name)) return &key;
-  return nullptr;
-}
-
 Error unknown(const std::string& path, std::string_view name, const std::vector<std::string>& names) {
   return fail("{}: there is no such key; there is {}.{}", at(path, name), any_of(names), did_you_mean(name, names));
 }
@@ -112,7 +106,7 @@ Status add_key(Words& words, const ConfigKey& key, const std::string& path, cons
       continue;
     }
     const std::string name = to.substr(dot + 1);
-    if (Status fits = check(path, *text, find_key(*find_option(option), name)); !fits) return fits;
+    if (Status fits = check(path, *text, find_key(find_option(option)->grammar, name)); !fits) return fits;
     words.add(option, name + "=" + *text);
   }
   return {};
@@ -177,7 +171,7 @@ Status add_option(std::vector<ConfigItem>& items, const Option& option, const st
   // The first key decides which others there are.
   Words words;
   auto add = [&](std::string_view name, const json::value& given) -> Status {
-    const Key* key = find_key(option, name);
+    const Key* key = find_key(option.grammar, name);
     if (!key && !option.grammar.open) return unknown(path, name, names);
     if (key && key->type == ValueType::Flag) {
       if (!given.is_bool()) return fail("{}: must be true or false.", at(path, name));

@@ -12,12 +12,6 @@
 namespace nacre::cli {
 namespace {
 
-const Key* find_key(const Grammar& grammar, std::string_view name) {
-  for (const Key& key : grammar.keys)
-    if (same_word(key.name, name)) return &key;
-  return nullptr;
-}
-
 bool goes_with(const Key& key, std::string_view kind) {
   if (key.kinds.empty() || kind.empty()) return true;
   const std::vector<std::string> kinds = split_words(key.kinds);
@@ -41,6 +35,12 @@ Error unknown_key(std::string_view option, std::string_view element, std::string
 }
 
 }  // namespace
+
+const Key* find_key(const Grammar& grammar, std::string_view name) {
+  for (const Key& key : grammar.keys)
+    if (same_word(key.name, name)) return &key;
+  return nullptr;
+}
 
 const Fields::Field* Fields::find(std::string_view name) const {
   for (const Field& field : fields_)

@@ -50,6 +50,9 @@ struct Grammar {
   bool open = false;        // elements with other keys are kept as they are
 };
 
+// By name, '_' as good as '-'. Null when there is none.
+const Key* find_key(const Grammar& grammar, std::string_view name);
+
 // The value of one option, taken apart and checked. The names asked for must be in the grammar.
 class Fields {
  public:
