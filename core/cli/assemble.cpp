@@ -100,7 +100,8 @@ Status Assembly::add_devices() {
     Result<nacre_instance*> added = vm_->devices().add(device.driver, device.id, device.properties);
     if (!added) return added.error();
   }
-  return vm_->boot();
+  // Its kernel is checked by now, and read when it is to run.
+  return options_.freeze ? Status() : vm_->boot();
 }
 
 Status Assembly::watch_signals() {

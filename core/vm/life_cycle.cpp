@@ -42,6 +42,7 @@ Status LifeCycle::cont() {
   if (state_ != RunState::Paused && state_ != RunState::Prelaunch)
     return fail("The VM is not paused: it is {}.{}", to_string(state_),
                 state_ == RunState::InternalError ? " Use system_reset first." : "");
+  if (Status booted = vm_.boot(); !booted) return booted;
   state_ = RunState::Running;
   if (events_) events_->resumed();
   vm_.platform().resume();

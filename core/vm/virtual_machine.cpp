@@ -46,6 +46,13 @@ Status VirtualMachine::build(const PlatformOptions& platform, const MachineOptio
   return machine_->build();
 }
 
+Status VirtualMachine::boot() {
+  if (booted_) return {};
+  Status booted = machine_->boot();
+  booted_ = bool(booted);
+  return booted;
+}
+
 void VirtualMachine::tear_down() {
   if (platform_) platform_->stop_vcpus();
   replaceable_slots_.close();
@@ -57,7 +64,8 @@ void VirtualMachine::tear_down() {
 Status VirtualMachine::reset() {
   if (Status done = platform_->reset(); !done) return done;
   devices_.reset();
-  return machine_->boot();
+  booted_ = false;
+  return boot();
 }
 
 Status VirtualMachine::add_iothread(const std::string& id) {

@@ -43,7 +43,8 @@ class VirtualMachine {
 
   // Builds the machine up to where the user's devices come in, and boots it when they are there.
   Status build(const PlatformOptions& platform, const MachineOptions& machine);
-  Status boot() { return machine_->boot(); }
+  // Does nothing when that has been done: a machine that starts paused is booted when it is first resumed.
+  Status boot();
   // Ends the vCPUs and takes every device away.
   void tear_down();
   // [vCPUs parked]
@@ -86,6 +87,7 @@ class VirtualMachine {
   LifeCycle life_cycle_;
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<Machine> machine_;
+  bool booted_ = false;
   Devices devices_;
   ReplaceableSlots replaceable_slots_;
 };
