@@ -24,6 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 BUSYBOX = pathlib.Path("/bin/busybox")
 DRIVERS = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p")
 COMMON_MODULES = ("kvm-amd",)
+HOST_COMMAND_LINE = "console=ttyS0 reboot=t panic=1 softlockup_panic=1 mitigations=off quiet"
 KEPT_VARIABLES = re.compile(r"NACRE_\w+|LANG|LC_\w+|CTEST_\w+|GTEST_\w+|[AUT]\w{1,4}SAN_OPTIONS")
 
 
@@ -100,7 +101,7 @@ def _qemu_arguments(options, kernel, scratch):
     arguments = ["qemu-system-x86_64", "-M", "q35,kernel-irqchip=split", *accelerator, "-cpu", "EPYC,+svm,+npt",
                  "-m", str(options.memory), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
                  "-kernel", str(kernel.image), "-initrd", str(scratch / "initramfs"),
-                 "-append", "console=ttyS0 reboot=t panic=1 mitigations=off quiet " + options.kernel_arguments,
+                 "-append", f"{HOST_COMMAND_LINE} {options.kernel_arguments}",
                  "-serial", f"file:{scratch / 'console'}",
                  "-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
                  "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",

@@ -55,6 +55,12 @@ class Bench:
         self.qmp_path = self.scratch / "qmp.sock"
         self.descriptors = ()  # what the VMM inherits
 
+    def run(self, case):
+        case(self)
+
+    def close(self):
+        """Ends what the cases left running: nothing, each ends its own guest."""
+
     def root_disk(self):
         """Makes a root disk; returns its path."""
         path = self.scratch / "root.img"
@@ -114,9 +120,22 @@ class Guest(vmm.Vmm):
         shown = "\n".join(f"  | {line}" for line in said) or "  | (nothing)"
         return kind(f"{super()._failure(sentence, kind)}\n  the VMM said:\n{shown}")
 
-    def __exit__(self, *_):
-        self.qmp.close()
-        self.stop()
+    def __exit__(self, _kind=None, error=None, _trace=None):
+        try:
+            self.blame(error)
+        finally:
+            self.qmp.close()
+            self.stop()
+
+    def blame(self, error):
+        """Raises GuestLost where `error`, if any, comes of a guest that has ended itself, as by a triple fault."""
+        if isinstance(error, Exception):
+            try:
+                ended = self.process.wait(1) == 0
+            except subprocess.TimeoutExpired:
+                ended = False
+            if ended:
+                raise self._failure(f"the guest has ended itself, unasked ({error})", vmm.GuestLost) from error
 
     def says(self, text, seconds=BOOT_SECONDS):
         """Waits for a whole line of the guest's own, a regular expression; returns the match."""

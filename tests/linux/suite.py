@@ -1,11 +1,13 @@
 """What the suites of Linux guests share: their cases, how they are run, and where.
 
-A suite is a program NAME NACRE_BINARY PLUGIN_DIR [CASE ...], or NAME --list. Its cases run on this machine's KVM where it
-runs stock kernels, else all together in one host VM. The exit status is 0 where every case passed; nothing is skipped.
+A suite is a program NAME NACRE_BINARY PLUGIN_DIR [CASE ...], or NAME --list; one that runs more programs names them after
+the first two. Its cases run on this machine's KVM where it runs stock kernels, else all together in one host VM. The exit
+status is 0 where every case passed; nothing is skipped.
 """
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,19 +19,26 @@ import vmm
 from microvm_guest import Bench, product
 
 HERE = pathlib.Path(__file__).resolve().parent
-EXPECTED = (vmm.VmmFailure, qmp_client.QmpFailure, qmp_client.QmpError, AssertionError)
+TRIES = 3  # of a case, and of the host VM
+HOST_FAILED = 125  # as hostvm says it
+EXPECTED = (qmp_client.QmpFailure, qmp_client.QmpError, AssertionError)
 
 
 class Suite:
-    def __init__(self, program, seconds, modules=(), bench=Bench, strato=True, auto=True):
-        """`seconds` is the limit of the whole in a host VM, which loads `modules` first. `strato`: guests with a kernel
-        of StratoVirt's kind are among the cases. `auto`: this machine will do where its KVM runs stock kernels."""
+    def __init__(self, program, seconds, modules=(), bench=Bench, shared=False, programs=(), strato=True, auto=True):
+        """`seconds` is the limit of the whole in a host VM, which loads `modules` first. Cases are functions of a `bench`,
+        which is made for each, or one for all where it is `shared`; `programs` names those that it needs beside Nacre.
+        `strato`: guests with a kernel of StratoVirt's kind are among the cases. `auto`: this machine will do where its KVM
+        runs stock kernels."""
         self.path = pathlib.Path(program).resolve()
-        self.seconds, self.modules, self.bench, self.strato, self.auto = seconds, modules, bench, strato, auto
+        self.seconds, self.modules, self.strato, self.auto = seconds, modules, strato, auto
+        self.bench, self.shared = bench, shared
+        self.programs = ("NACRE_BINARY", "PLUGIN_DIR", *programs)
         self.cases = []
+        self._open = None  # the bench in use, and its directory
 
     def case(self, function):
-        """Decorates a function of a Bench that fails by an exception."""
+        """Decorates a function of a bench that fails by an exception."""
         self.cases.append(function)
         return function
 
@@ -40,49 +49,89 @@ class Suite:
             return 0
         inside = sys.argv[1:2] == ["--inside"]
         words = sys.argv[2:] if inside else sys.argv[1:]
-        if len(words) < 2:
-            print(f"usage: {name} NACRE_BINARY PLUGIN_DIR [CASE ...], or {name} --list", file=sys.stderr)
+        count = len(self.programs)
+        if len(words) < count:
+            print(f"usage: {name} {' '.join(self.programs)} [CASE ...], or {name} --list", file=sys.stderr)
             return 2
-        programs, wanted = words[:2], words[2:]
+        programs, wanted = words[:count], words[count:]
         unknown = set(wanted) - {function.__name__ for function in self.cases}
         if unknown:
             print(f"{name}: no case {', '.join(sorted(unknown))}; --list names them", file=sys.stderr)
             return 2
+        cases = [one for one in self.cases if not wanted or one.__name__ in wanted]
         if inside:
-            return self._run_all([one for one in self.cases if not wanted or one.__name__ in wanted], programs)
+            return self._run_all(cases, programs)
         product("guest-image", "all")
         if self.strato:
             product("build-strato-kernel")
+        return self._run_hosted(cases, programs)
+
+    def _run_hosted(self, cases, programs):
+        """Runs the cases in a host, or on this machine; returns the exit status. An emulated host dies or hangs now and
+        then, whatever runs in it: the cases that it has not come to are run in a new one, and that is said."""
         modules = [word for module in self.modules for word in ("--module", module)]
-        os.execv(HERE / "hostvm", ["hostvm", *(["--auto"] if self.auto else []), "--timeout", str(self.seconds),
-                                   "--retries", "1", *modules, "--",
-                                   str(self.path), "--inside", *programs, *wanted])
+        hostvm = [HERE / "hostvm", *(["--auto"] if self.auto else []), "--timeout", str(self.seconds), *modules, "--",
+                  self.path, "--inside", *programs]
+        left = [function.__name__ for function in cases]
+        passed = 0
+        for number in range(1, TRIES + 1):
+            with subprocess.Popen([*hostvm, *left], stdout=subprocess.PIPE, text=True, errors="replace") as process:
+                for line in process.stdout:
+                    print(line, end="", flush=True)
+                    result = re.match(r"(PASS|FAIL) (\w+) \(", line)
+                    if result and result[2] in left:
+                        left.remove(result[2])
+                        passed += result[1] == "PASS"
+            if process.returncode != HOST_FAILED or not left or number == TRIES:
+                break
+            print(f"{self.path.name}: a new host for {len(left)} cases, from {left[0]} on", flush=True)
+        print(f"{self.path.name}: {passed} of {len(cases)} passed")
+        return 0 if passed == len(cases) else 1
 
     def _run_all(self, cases, programs):
         """Runs the cases here; returns the exit status."""
-        failed = 0
+        failed = False
         for function in cases:
             started = time.monotonic()
             failure = self._run(function, programs)
-            failed += bool(failure)
+            failed = failed or bool(failure)
             print(f"{'FAIL' if failure else 'PASS'} {function.__name__} ({time.monotonic() - started:.1f} s)"
                   f"{': ' + failure if failure else ''}", flush=True)
-        print(f"{self.path.name}: {len(cases) - failed} of {len(cases)} passed")
+        self._close()
         return 1 if failed else 0
 
     def _run(self, function, programs):
-        """Runs one case; returns "" or why it failed. In an emulated host a guest hangs or goes astray now and then, about
-        once in twenty boots with several processors: a case whose guest did is run once more, and that is said."""
-        for is_last in (False, True):
-            with tempfile.TemporaryDirectory(prefix="microvm-") as scratch:
-                try:
-                    function(self.bench(*programs, scratch))
-                    return ""
-                except vmm.VmmFailure as astray:
-                    if is_last or not os.environ.get("HOSTVM"):
-                        return str(astray)
-                    print(f"{function.__name__}: once more: {astray}", flush=True)
-                except EXPECTED as failure:
-                    return str(failure) or traceback.format_exc()
-                except (OSError, subprocess.SubprocessError, KeyError, ValueError, IndexError):
-                    return traceback.format_exc()
+        """Runs one case; returns "" or why it failed. In an emulated host any VMM's guest hangs or dies now and then, one
+        boot in twenty with several processors: a case whose guest did is run again, and that is said."""
+        for number in range(1, TRIES + 1):
+            try:
+                self._bench(programs).run(function)
+                return ""
+            except vmm.GuestLost as astray:
+                self._close()
+                if number == TRIES or not os.environ.get("HOSTVM"):
+                    return str(astray)
+                print(f"{function.__name__}: again: {astray}", flush=True)
+            except EXPECTED as failure:
+                return str(failure) or traceback.format_exc()
+            except (OSError, subprocess.SubprocessError, KeyError, ValueError, IndexError):
+                return traceback.format_exc()
+            finally:
+                if not self.shared:
+                    self._close()
+
+    def _bench(self, programs):
+        """Returns the bench in use, which is made where there is none."""
+        if not self._open:
+            scratch = tempfile.TemporaryDirectory(prefix="microvm-")
+            self._open = (None, scratch)
+            self._open = (self.bench(*programs, scratch.name), scratch)
+        return self._open[0]
+
+    def _close(self):
+        if self._open:
+            bench, scratch = self._open
+            self._open = None
+            if bench:
+                bench.close()
+            scratch.cleanup()

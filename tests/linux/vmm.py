@@ -24,8 +24,12 @@ class VmmFailure(AssertionError):
     """What the test waited for did not happen."""
 
 
-class VmmTimeout(VmmFailure):
-    """It did not happen in time. Under an emulated KVM a guest hangs now and then: worth one more try."""
+class GuestLost(VmmFailure):
+    """The guest hangs, or has ended unasked. Under an emulated KVM that happens now and then: worth another try."""
+
+
+class VmmTimeout(GuestLost):
+    """It did not happen in time."""
 
 
 class Vmm:
@@ -94,8 +98,8 @@ class Vmm:
         """Waits until the console shows `pattern` (regular expression, multi-line mode) after the last match.
 
         A "$" at its end waits for the end of the line.
-        Returns the match object. Raises VmmTimeout after `timeout` seconds, or VmmFailure at once where
-        the VMM has ended.
+        Returns the match object. Raises VmmTimeout after `timeout` seconds, or at once where the VMM has ended:
+        GuestLost with status 0, VmmFailure with another.
         """
         # At the end of what has come so far, "$" would match half a line
         whole_line = pattern.endswith("$") and not pattern.endswith("\\$")
@@ -112,8 +116,9 @@ class Vmm:
             ended = self.process.poll() is not None
             step = min(left, 0.1 if self._console_file else 1.0)
             if not self._read(step) and ended and not self._open:
-                raise self._failure(f"the VMM ended with status {self.process.returncode} before the console showed "
-                                    f"/{pattern}/")
+                status = self.process.returncode
+                raise self._failure(f"the VMM ended with status {status} before the console showed /{pattern}/",
+                                    VmmFailure if status else GuestLost)
 
     def type(self, text):
         """Types `text` on the guest's console."""
