@@ -1,0 +1,81 @@
+// Level 1, load: what the host needs to hold before it can use a plugin at all.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <chrono>
+#include <cstring>
+
+#include "exports.hpp"
+#include "test.hpp"
+
+namespace nacre::check {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kSlow = std::chrono::milliseconds(100);
+
+void maps(Subject& subject, const Options&, const std::string&) {
+  const auto begin = Clock::now();
+  subject.start();
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
+  check(took <= kSlow,
+        fmt::format("mapping and init() took {} ms; the main thread of a VMM must not wait for more than {}.",
+                    took.count(), kSlow.count()));
+}
+
+void exports(Subject& subject, const Options&, const std::string&) {
+  const Exports found = exports_of(subject.path());
+  check(found.unique.empty(),
+        fmt::format("it has unique symbols, which would be shared with other plugins: {}; compile "
+                    "with -fno-gnu-unique, or link with the SDK's version script.",
+                    fmt::join(found.unique, ", ")));
+  check(found.defined == std::vector<std::string>{NACRE_ENTRY_SYMBOL},
+        fmt::format("it exports {}, not {} alone: link it with the SDK's version script.",
+                    found.defined.empty() ? std::string("nothing") : fmt::format("{}", fmt::join(found.defined, ", ")),
+                    NACRE_ENTRY_SYMBOL));
+}
+
+void starts_again(Subject& subject, const Options&, const std::string&) {
+  const nacre_plugin& plugin = subject.start();
+  for (int i = 0; i < 3; ++i) {
+    if (plugin.fini) plugin.fini();
+    nacre_error slot;
+    if (plugin.init) check_done(plugin.init(&slot), slot, "init() after fini() fails");
+  }
+  if (plugin.fini) plugin.fini();
+}
+
+void unknown_extensions(Subject& subject, const Options&, const std::string&) {
+  const nacre_plugin& plugin = subject.map();
+  if (!plugin.get_extension) return;
+  check(!plugin.get_extension(nullptr), "get_extension(NULL) answers something.");
+  check(!plugin.get_extension("org.example.none/1"), "get_extension() answers an id that does not exist.");
+}
+
+void provides(Subject& subject, const Options&, const std::string&) {
+  const nacre_plugin& plugin = subject.map();
+  const auto& noted = subject.manifest().provides;
+  check(plugin.n_types == noted.size(),
+        fmt::format("the entry shows {} types, the note {}.", plugin.n_types, noted.size()));
+  for (uint32_t i = 0; i < plugin.n_types; ++i) {
+    const nacre_type& type = *plugin.types[i];
+    bool found = false;
+    for (const ProvidedType& one : noted) found = found || (one.kind == type.kind && one.name == type.name);
+    check(found, fmt::format("type '{}' is not in the note: PROVIDES of nacre_add_plugin() must name it.", type.name));
+    check(type.help && *type.help, fmt::format("type '{}' has no help line.", type.name));
+  }
+}
+
+}  // namespace
+
+void add_load_tests(std::vector<Test>& tests) {
+  tests.push_back({1, "maps", "it maps, its entry agrees with its note, and init() succeeds, within 100 ms", maps, {}});
+  tests.push_back(
+      {1, "exports", "it shows one symbol, its entry point, and none that others would share", exports, {}});
+  tests.push_back({1, "starts_again", "init() may follow fini()", starts_again, {}});
+  tests.push_back(
+      {1, "unknown_extensions", "it answers NULL for services that it does not have", unknown_extensions, {}});
+  tests.push_back({1, "provides", "its types are those of its note, and each has a help line", provides, {}});
+}
+
+}  // namespace nacre::check
