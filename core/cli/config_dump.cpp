@@ -109,9 +109,10 @@ json::object section_schema(const ConfigSection& section) {
     const std::string to = split_words(key.to).front();
     const size_t dot = to.find('.');
     const Option& option = *find_option(to.substr(0, dot));
-    json::object schema =
-        dot == std::string::npos ? json::object{{"type", "string"}} : key_schema(find_key(option.grammar, to.substr(dot + 1)));
+    json::object schema = dot == std::string::npos ? json::object{{"type", "string"}}
+                                                   : key_schema(find_key(option.grammar, to.substr(dot + 1)));
     if (key.as == ConfigKey::As::Not) schema = {{"type", "boolean"}};
+    if (key.as == ConfigKey::As::On) schema = {{"const", key.only}};
     if (key.as == ConfigKey::As::Bytes) schema = {{"type", "integer"}, {"multipleOf", 1024}};
     if (key.name.ends_with("_fds")) schema = {{"type", json::array{"string", "array"}}};
     properties[key.name] = std::move(schema);

@@ -93,6 +93,11 @@ Status add_key(Words& words, const ConfigKey& key, const std::string& path, cons
     if (!value.is_bool()) return fail("{}: must be true or false.", path);
     *text = value.get_bool() ? "off" : "on";
   }
+  if (key.as == ConfigKey::As::On) {
+    if (!value.is_string() || std::string_view(value.get_string()) != key.only)
+      return fail("{}: must be \"{}\"; leave it out otherwise.", path, key.only);
+    *text = "on";
+  }
   if (key.as == ConfigKey::As::Bytes) {
     if (!value.is_int64() || value.get_int64() <= 0 || value.get_int64() % 1024)
       return fail("{}: must be a number of bytes, a multiple of 1024.", path);
@@ -205,6 +210,8 @@ Result<std::vector<ConfigItem>> parse_config(std::string_view text, const std::s
   boost::system::error_code wrong;
   json::value root = json::parse(text, wrong);
   if (wrong) return fail("{} is not JSON: {}.", name, wrong.message());
+  if (std::string path = repeated_key(text); !path.empty())
+    return fail("{}: {}: the key is given twice in one object; leave one out.", name, path);
   const json::object* object = root.if_object();
   if (!object) return fail("{}: the file must hold one object, {{\"boot-source\": {{...}}, ...}}.", name);
 

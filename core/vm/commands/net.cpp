@@ -44,26 +44,15 @@ Result<NetKind> kind_of(const json::object& arguments) {
   return fail("'netdev_add': type cannot be '{}': it is tap or user.", type);
 }
 
-// "tap0:7" with the descriptor 12 passed as "tap0": "12:7".
-std::string in_numbers(const PassedFds& passed, std::string_view names) {
-  std::string numbers;
-  for (std::string_view rest = names;;) {
-    const std::string name(rest.substr(0, rest.find(':')));
-    const int fd = passed.find(name);
-    numbers += fd >= 0 ? std::to_string(fd) : name;
-    if (name.size() == rest.size()) return numbers;
-    numbers += ':';
-    rest.remove_prefix(name.size() + 1);
-  }
-}
-
 // The descriptors that the argument `one` or `several` names.
 Status take_descriptors(const PassedFds& passed, const json::object& arguments, const char* one, const char* several,
                         std::vector<int>& into) {
   const char* key = first_given(arguments, {one, several});
   if (!key) return {};
-  Result<std::vector<int>> numbers =
-      parse_descriptors(fmt::format("'netdev_add': {}", key), in_numbers(passed, text_of(arguments, key)));
+  const std::string what = fmt::format("'netdev_add': {}", key);
+  Result<std::string> in_numbers = passed.in_numbers(what, text_of(arguments, key));
+  if (!in_numbers) return in_numbers.error();
+  Result<std::vector<int>> numbers = parse_descriptors(what, *in_numbers);
   if (!numbers) return numbers.error();
   if (key == one && numbers->size() != 1)
     return fail("'netdev_add': {} is one descriptor; write {} for several.", one, several);
