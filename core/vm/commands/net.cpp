@@ -1,4 +1,4 @@
-// netdev_add and netdev_del.
+// netdev_add, netdev_del and announce-self.
 #include "core/vm/commands/commands.hpp"
 
 namespace nacre::commands {
@@ -92,6 +92,30 @@ Answer netdev_add(VirtualMachine& vm, const json::object& arguments, qmp::Contex
 
 Answer netdev_del(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
   if (Status removed = vm.netdevs().remove(text_of(arguments, "id")); !removed) return removed.error();
+  return json::object();
+}
+
+Answer announce_self(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
+  constexpr int64_t kMax = 100'000;  // of each number, as QEMU has it
+  Announcer::Plan plan;
+  for (auto [name, into] :
+       {std::pair{"initial", &plan.initial}, {"max", &plan.max}, {"rounds", &plan.rounds}, {"step", &plan.step}}) {
+    const json::value* value = arguments.if_contains(name);
+    if (!value) continue;
+    const int64_t number = value->is_int64() ? value->get_int64() : -1;
+    if (number < 0 || number > kMax)
+      return fail("'announce-self': {}={} is out of range, it is 0 to {}.", name, json::serialize(*value), kMax);
+    *into = static_cast<uint64_t>(number);
+  }
+  if (const json::value* names = arguments.if_contains("interfaces")) {
+    for (const json::value& name : names->as_array()) {
+      if (!name.is_string()) return fail("'announce-self': interfaces must be a list of names.");
+      plan.names.emplace_back(name.get_string());
+      if (Status known = vm.netdevs().check_name(plan.names.back()); !known)
+        return fail("'announce-self': {}", known.error().message);
+    }
+  }
+  vm.announcer().start(std::move(plan));
   return json::object();
 }
 
