@@ -132,8 +132,11 @@ json::object option_schema(const Option& option) {
     for (const Key& key : option.grammar.keys)
       if (key.type != ValueType::Later) properties[key.name] = key_schema(&key);
     if (option.name == "serial") properties["stdio"] = json::object{{"type", "boolean"}};
-    schema["anyOf"] = json::array{json::object{{"type", json::array{"string", "integer"}}},
-                                  object_schema(std::move(properties), {}, option.grammar.open)};
+    json::array forms{json::object{{"type", json::array{"string", "integer"}}},
+                      object_schema(std::move(properties), {}, option.grammar.open)};
+    for (const ConfigSection& section : config_sections())
+      if (section.option == option.name) forms.push_back(section_schema(section));
+    schema["anyOf"] = std::move(forms);
   }
   schema["description"] = option.help;
   return schema;

@@ -244,9 +244,14 @@ Result<std::vector<ConfigItem>> parse_config(std::string_view text, const std::s
   for (const Option& option : option_table()) {
     const json::value* value = can_be_configured(option) ? object->if_contains(option.name) : nullptr;
     if (!value) continue;
-    Status added = each(
-        *value, std::string(option.name), option.repeatable,
-        [&](const std::string& path, const json::value& one, bool) { return add_option(items, option, path, one); });
+    Status added = each(*value, std::string(option.name), option.repeatable,
+                        [&](const std::string& path, const json::value& one, bool first) {
+                          const json::object* element = one.if_object();
+                          for (const ConfigSection& section : config_sections())
+                            if (element && section.option == option.name && element->contains(section.keys[0].name))
+                              return add_section(items, section, path, one, first);
+                          return add_option(items, option, path, one);
+                        });
     if (!added) return fail("{}: {}", name, added.error().message);
   }
   return items;

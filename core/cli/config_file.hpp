@@ -50,6 +50,7 @@ struct ConfigSection {
   std::span<const ConfigKey> keys;
   std::string_view always = {};  // "option TEXT", several with ' | ' between: what each one brings beside its keys
   std::string_view once = {};    // the same for the first one only
+  std::string_view option = {};  // an option under whose name objects with the first key are of this section too
 };
 std::span<const ConfigSection> config_sections();
 

@@ -1,4 +1,5 @@
-// StratoVirt's sections of the configuration file, as the options that they stand for.
+// StratoVirt's sections of the configuration file, as the options that they stand for. Its releases did not agree on
+// all names: each has been in some release's guide.
 #include "core/cli/config_file.hpp"
 
 namespace nacre::cli {
@@ -58,7 +59,7 @@ constexpr ConfigSection kSections[] = {
     {"boot-source", false, kBootSource},
     {"machine-config", false, kMachineConfig},
     {"iothread", true, kIothread, "object kind=iothread"},
-    {"block", true, kBlock, "drive | device driver=virtio-blk-device"},
+    {"block", true, kBlock, "drive | device driver=virtio-blk-device", "", "drive"},
     {"net", true, kNet, "netdev kind=tap | device driver=virtio-net-device"},
     {"console", true, kConsole, "chardev kind=socket,server,nowait | device driver=virtconsole",
      "device driver=virtio-serial-device"},

@@ -94,12 +94,15 @@ TEST_F(Config, StandsForTheOptions) {
 
 TEST_F(Config, TakesOptionsUnderTheirOwnNames) {
   Result<Options> options = read(R"({"kernel": "/k", "m": "1G", "smp": {"cpus": 2, "sockets": 2}, "drive":
-    [{"id": "a", "file": "/a"}, "id=b,file=/b"], "device": {"driver": "virtio-blk-device", "drive": "a"}, "S": true})");
+    [{"id": "a", "file": "/a"}, "id=b,file=/b", {"drive_id": "c", "path_on_host": "/c", "serial_num": "s"}], "device": {"driver": "virtio-blk-device", "drive": "a"}, "S": true})");
   ASSERT_TRUE(options) << options.error().message;
   EXPECT_EQ(options->memory, 1ull << 30);
   EXPECT_EQ(options->cpu.sockets, 2u);
   EXPECT_EQ(options->drives[1].file, "/b");
-  EXPECT_EQ(options->devices[0].properties, (Properties{{"drive", "a"}}));
+  EXPECT_EQ(options->drives[2].file, "/c");
+  ASSERT_EQ(options->devices.size(), 2u);
+  EXPECT_EQ(options->devices[0].properties, (Properties{{"drive", "c"}, {"serial", "s"}}));
+  EXPECT_EQ(options->devices[1].properties, (Properties{{"drive", "a"}}));
   EXPECT_TRUE(options->freeze);
 }
 
@@ -128,6 +131,7 @@ TEST_F(Config, NamesThePathOfWhatIsWrong) {
       {R"({"net": [{"iface_id": "n", "host_dev_name": "t", "queues": 17}]})", "net[0].queues", "16"},
       {R"({"net": [{"iface_id": "n", "host_dev_name": "t", "tapfd": 3}]})", "net[0].tapfd", "tap_fd"},
       {R"({"drive": [{"id": "a", "fyle": "/a"}]})", "drive[0].fyle", "file"},
+      {R"({"drive": [{"drive_id": "a", "file": "/a"}]})", "drive[0].file", "path_on_host"},
       {R"({"S": "yes"})", "S: must be true or false", ""},
   };
   for (const auto& one : kCases) {
