@@ -109,9 +109,10 @@ json::object section_schema(const ConfigSection& section) {
     const std::string to = split_words(key.to).front();
     const size_t dot = to.find('.');
     const Option& option = *find_option(to.substr(0, dot));
-    json::object schema =
-        dot == std::string::npos ? json::object{{"type", "string"}} : key_schema(find_key(option.grammar, to.substr(dot + 1)));
+    json::object schema = dot == std::string::npos ? json::object{{"type", "string"}}
+                                                   : key_schema(find_key(option.grammar, to.substr(dot + 1)));
     if (key.as == ConfigKey::As::Not) schema = {{"type", "boolean"}};
+    if (key.as == ConfigKey::As::On) schema = {{"const", key.only}};
     if (key.as == ConfigKey::As::Bytes) schema = {{"type", "integer"}, {"multipleOf", 1024}};
     if (key.name.ends_with("_fds")) schema = {{"type", json::array{"string", "array"}}};
     properties[key.name] = std::move(schema);
@@ -131,8 +132,11 @@ json::object option_schema(const Option& option) {
     for (const Key& key : option.grammar.keys)
       if (key.type != ValueType::Later) properties[key.name] = key_schema(&key);
     if (option.name == "serial") properties["stdio"] = json::object{{"type", "boolean"}};
-    schema["anyOf"] = json::array{json::object{{"type", json::array{"string", "integer"}}},
-                                  object_schema(std::move(properties), {}, option.grammar.open)};
+    json::array forms{json::object{{"type", json::array{"string", "integer"}}},
+                      object_schema(std::move(properties), {}, option.grammar.open)};
+    for (const ConfigSection& section : config_sections())
+      if (section.option == option.name) forms.push_back(section_schema(section));
+    schema["anyOf"] = std::move(forms);
   }
   schema["description"] = option.help;
   return schema;

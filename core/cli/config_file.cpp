@@ -93,6 +93,11 @@ Status add_key(Words& words, const ConfigKey& key, const std::string& path, cons
     if (!value.is_bool()) return fail("{}: must be true or false.", path);
     *text = value.get_bool() ? "off" : "on";
   }
+  if (key.as == ConfigKey::As::On) {
+    if (!value.is_string() || std::string_view(value.get_string()) != key.only)
+      return fail("{}: must be \"{}\"; leave it out otherwise.", path, key.only);
+    *text = "on";
+  }
   if (key.as == ConfigKey::As::Bytes) {
     if (!value.is_int64() || value.get_int64() <= 0 || value.get_int64() % 1024)
       return fail("{}: must be a number of bytes, a multiple of 1024.", path);
@@ -205,6 +210,8 @@ Result<std::vector<ConfigItem>> parse_config(std::string_view text, const std::s
   boost::system::error_code wrong;
   json::value root = json::parse(text, wrong);
   if (wrong) return fail("{} is not JSON: {}.", name, wrong.message());
+  if (std::string path = repeated_key(text); !path.empty())
+    return fail("{}: {}: the key is given twice in one object; leave one out.", name, path);
   const json::object* object = root.if_object();
   if (!object) return fail("{}: the file must hold one object, {{\"boot-source\": {{...}}, ...}}.", name);
 
@@ -237,9 +244,14 @@ Result<std::vector<ConfigItem>> parse_config(std::string_view text, const std::s
   for (const Option& option : option_table()) {
     const json::value* value = can_be_configured(option) ? object->if_contains(option.name) : nullptr;
     if (!value) continue;
-    Status added = each(
-        *value, std::string(option.name), option.repeatable,
-        [&](const std::string& path, const json::value& one, bool) { return add_option(items, option, path, one); });
+    Status added = each(*value, std::string(option.name), option.repeatable,
+                        [&](const std::string& path, const json::value& one, bool first) {
+                          const json::object* element = one.if_object();
+                          for (const ConfigSection& section : config_sections())
+                            if (element && section.option == option.name && element->contains(section.keys[0].name))
+                              return add_section(items, section, path, one, first);
+                          return add_option(items, option, path, one);
+                        });
     if (!added) return fail("{}: {}", name, added.error().message);
   }
   return items;

@@ -25,6 +25,9 @@ Result<std::vector<ConfigItem>> read_config(const std::string& path);
 // The same from text; `name` is for words about it.
 Result<std::vector<ConfigItem>> parse_config(std::string_view text, const std::string& name);
 
+// The path of the first key that stands twice in one object of a JSON text, as "net[1].mac"; "" when none does.
+std::string repeated_key(std::string_view text);
+
 // The file that says the same as the items: options under their own names.
 std::string dump_config(std::span<const ConfigItem> items);
 // The JSON schema (draft 2020-12) of the file, from the tables that read_config() checks by.
@@ -37,8 +40,9 @@ std::string pretty(const boost::json::value& value);
 struct ConfigKey {
   std::string_view name;
   std::string_view to;
-  enum class As { Same, Not, Bytes } as = As::Same;  // what becomes of the value on its way
+  enum class As { Same, Not, Bytes, On } as = As::Same;  // what becomes of the value on its way
   bool required = false;
+  std::string_view only = {};  // On: the one word that it can be, which stands for "on"
 };
 struct ConfigSection {
   std::string_view name;
@@ -46,6 +50,7 @@ struct ConfigSection {
   std::span<const ConfigKey> keys;
   std::string_view always = {};  // "option TEXT", several with ' | ' between: what each one brings beside its keys
   std::string_view once = {};    // the same for the first one only
+  std::string_view option = {};  // an option under whose name objects with the first key are of this section too
 };
 std::span<const ConfigSection> config_sections();
 

@@ -1,4 +1,5 @@
-// StratoVirt's sections of the configuration file, as the options that they stand for.
+// StratoVirt's sections of the configuration file, as the options that they stand for. Its releases did not agree on
+// all names: each has been in some release's guide.
 #include "core/cli/config_file.hpp"
 
 namespace nacre::cli {
@@ -6,15 +7,19 @@ namespace {
 
 using enum ConfigKey::As;
 
-constexpr ConfigKey kBootSource[] = {
-    {"kernel_image_path", "kernel"}, {"boot_args", "append"}, {"initrd_image_path", "initrd"}};
+constexpr ConfigKey kBootSource[] = {{"kernel_image_path", "kernel"},
+                                     {"boot_args", "append"},
+                                     {"initrd_image_path", "initrd"},
+                                     {"initrd_fs_path", "initrd"}};
 constexpr ConfigKey kMachineConfig[] = {{"name", "name"},
                                         {"type", "machine.type"},
                                         {"vcpu_count", "smp.cpus"},
                                         {"max_vcpus", "smp.maxcpus"},
                                         {"mem_size", "m.size", Bytes},
                                         {"omit_vm_memory", "machine.dump-guest-core", Not},
-                                        {"mem_share", "machine.mem-share"}};
+                                        {"dump_guest_core", "machine.dump-guest-core"},
+                                        {"mem_share", "machine.mem-share"},
+                                        {"mem-share", "machine.mem-share"}};
 constexpr ConfigKey kBlock[] = {{"drive_id", "drive.id|device.id|device.drive", Same, true},
                                 {"path_on_host", "drive.file", Same, true},
                                 {"read_only", "drive.readonly"},
@@ -25,9 +30,15 @@ constexpr ConfigKey kBlock[] = {{"drive_id", "drive.id|device.id|device.drive", 
                                 {"iothread", "device.iothread"}};
 constexpr ConfigKey kNet[] = {{"iface_id", "netdev.id|device.id|device.netdev", Same, true},
                               {"host_dev_name", "netdev.ifname"},
+                              {"tap_fd", "netdev.fd"},
                               {"tap_fds", "netdev.fds"},
+                              {"vhost_type", "netdev.vhost", On, false, "vhost-kernel"},
                               {"vhost", "netdev.vhost"},
+                              {"vhost_fd", "netdev.vhostfd"},
                               {"vhost_fds", "netdev.vhostfds"},
+                              {"queues", "netdev.queues"},
+                              {"mq", "device.mq"},
+                              {"queue_size", "device.queue-size"},
                               {"mac", "device.mac"},
                               {"iothread", "device.iothread"}};
 constexpr ConfigKey kConsole[] = {{"console_id", "chardev.id|device.id|device.chardev", Same, true},
@@ -48,7 +59,7 @@ constexpr ConfigSection kSections[] = {
     {"boot-source", false, kBootSource},
     {"machine-config", false, kMachineConfig},
     {"iothread", true, kIothread, "object kind=iothread"},
-    {"block", true, kBlock, "drive | device driver=virtio-blk-device"},
+    {"block", true, kBlock, "drive | device driver=virtio-blk-device", "", "drive"},
     {"net", true, kNet, "netdev kind=tap | device driver=virtio-net-device"},
     {"console", true, kConsole, "chardev kind=socket,server,nowait | device driver=virtconsole",
      "device driver=virtio-serial-device"},

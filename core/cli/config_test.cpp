@@ -42,7 +42,9 @@ constexpr const char* kWhole = R"({
   "block": [{"drive_id": "rootfs", "path_on_host": "/r", "direct": false, "read_only": true, "serial_num": "s",
              "iothread": "io0", "iops": 100}],
   "net": [{"iface_id": "net0", "host_dev_name": "tap0", "mac": "52:54:00:00:00:01"},
-          {"iface_id": "net1", "tap_fds": [3, 4], "vhost": true}],
+          {"iface_id": "net1", "tap_fds": [3, 4], "vhost": true, "vhost_fds": [5, 6], "mq": true, "queue_size": 512},
+          {"iface_id": "net2", "tap_fd": 7, "vhost_type": "vhost-kernel", "vhost_fd": 8},
+          {"iface_id": "net3", "host_dev_name": "tap3", "queues": 4}],
   "console": [{"console_id": "c", "socket_path": "/c.sock"}],
   "vsock": {"vsock_id": "v", "guest_cid": 7},
   "balloon": {"deflate_on_oom": true},
@@ -66,15 +68,23 @@ TEST_F(Config, StandsForTheOptions) {
   EXPECT_TRUE(options.drives[0].readonly);
   EXPECT_FALSE(options.drives[0].direct);
   EXPECT_EQ(options.drives[0].iops_total, 100u);
-  ASSERT_EQ(options.netdevs.size(), 2u);
+  ASSERT_EQ(options.netdevs.size(), 4u);
   EXPECT_EQ(options.netdevs[0].ifname, "tap0");
   EXPECT_EQ(options.netdevs[1].fds, (std::vector<int>{3, 4}));
   EXPECT_TRUE(options.netdevs[1].vhost);
+  EXPECT_EQ(options.netdevs[1].vhostfds, (std::vector<int>{5, 6}));
+  EXPECT_EQ(options.devices[2].properties, (Properties{{"netdev", "net1"}, {"mq", "on"}, {"queue-size", "512"}}));
+  EXPECT_EQ(options.netdevs[2].fds, (std::vector<int>{7}));
+  EXPECT_TRUE(options.netdevs[2].vhost);
+  EXPECT_EQ(options.netdevs[2].vhostfds, (std::vector<int>{8}));
+  EXPECT_FALSE(options.netdevs[0].vhost);
+  EXPECT_EQ(options.netdevs[3].queues, 4u);
   std::vector<std::string> drivers;
   for (const Device& device : options.devices) drivers.push_back(device.driver);
-  EXPECT_EQ(drivers, (std::vector<std::string>{"virtio-blk-device", "virtio-net-device", "virtio-net-device",
-                                               "virtio-serial-device", "virtconsole", "vhost-vsock-device",
-                                               "virtio-balloon-device", "virtio-rng-device"}));
+  EXPECT_EQ(drivers,
+            (std::vector<std::string>{"virtio-blk-device", "virtio-net-device", "virtio-net-device",
+                                      "virtio-net-device", "virtio-net-device", "virtio-serial-device", "virtconsole",
+                                      "vhost-vsock-device", "virtio-balloon-device", "virtio-rng-device"}));
   EXPECT_EQ(options.devices[0].properties, (Properties{{"drive", "rootfs"}, {"serial", "s"}, {"iothread", "io0"}}));
   EXPECT_EQ(options.random_sources[0].filename, "/dev/random");
   EXPECT_EQ(options.serial, "serial_chardev");
@@ -84,12 +94,15 @@ TEST_F(Config, StandsForTheOptions) {
 
 TEST_F(Config, TakesOptionsUnderTheirOwnNames) {
   Result<Options> options = read(R"({"kernel": "/k", "m": "1G", "smp": {"cpus": 2, "sockets": 2}, "drive":
-    [{"id": "a", "file": "/a"}, "id=b,file=/b"], "device": {"driver": "virtio-blk-device", "drive": "a"}, "S": true})");
+    [{"id": "a", "file": "/a"}, "id=b,file=/b", {"drive_id": "c", "path_on_host": "/c", "serial_num": "s"}], "device": {"driver": "virtio-blk-device", "drive": "a"}, "S": true})");
   ASSERT_TRUE(options) << options.error().message;
   EXPECT_EQ(options->memory, 1ull << 30);
   EXPECT_EQ(options->cpu.sockets, 2u);
   EXPECT_EQ(options->drives[1].file, "/b");
-  EXPECT_EQ(options->devices[0].properties, (Properties{{"drive", "a"}}));
+  EXPECT_EQ(options->drives[2].file, "/c");
+  ASSERT_EQ(options->devices.size(), 2u);
+  EXPECT_EQ(options->devices[0].properties, (Properties{{"drive", "c"}, {"serial", "s"}}));
+  EXPECT_EQ(options->devices[1].properties, (Properties{{"drive", "a"}}));
   EXPECT_TRUE(options->freeze);
 }
 
@@ -111,7 +124,14 @@ TEST_F(Config, NamesThePathOfWhatIsWrong) {
       {R"({"block": [{"drive_id": "a", "path_on_host": "/a,b"}]})", "block[0].path_on_host", "comma"},
       {R"({"block": [{"drive_id": "a", "path_on_host": "/a", "direct": "maybe"}]})", "block[0].direct", "maybe"},
       {R"({"net": [{"iface_id": "n", "host_dev_name": {}}]})", "net[0].host_dev_name", "string"},
+      {R"({"net": [{"iface_id": "n", "host_dev_name": "t", "vhost_type": "vhost-user"}]})", "net[0].vhost_type",
+       "vhost-kernel"},
+      {R"({"net": [{"iface_id": "n", "host_dev_name": "t", "vhost_type": true}]})", "net[0].vhost_type",
+       "vhost-kernel"},
+      {R"({"net": [{"iface_id": "n", "host_dev_name": "t", "queues": 17}]})", "net[0].queues", "16"},
+      {R"({"net": [{"iface_id": "n", "host_dev_name": "t", "tapfd": 3}]})", "net[0].tapfd", "tap_fd"},
       {R"({"drive": [{"id": "a", "fyle": "/a"}]})", "drive[0].fyle", "file"},
+      {R"({"drive": [{"drive_id": "a", "file": "/a"}]})", "drive[0].file", "path_on_host"},
       {R"({"S": "yes"})", "S: must be true or false", ""},
   };
   for (const auto& one : kCases) {
@@ -122,6 +142,27 @@ TEST_F(Config, NamesThePathOfWhatIsWrong) {
   }
   EXPECT_THAT(refused(kWhole, "-smp 2"), HasSubstr("-smp"));  // given twice
   EXPECT_THAT(refusal("-config /no/such/file"), HasSubstr("/no/such/file"));
+}
+
+TEST_F(Config, RefusesAKeyThatIsGivenTwice) {
+  const struct {
+    const char *text, *path;
+  } kCases[] = {
+      {R"({"S": true, "S": false})", "S"},
+      {R"({"boot-source": {"kernel_image_path": "/a", "boot_args": "", "kernel_image_path": "/b"}})",
+       "boot-source.kernel_image_path"},
+      {R"({"net": [{"iface_id": "a", "mac": "x"}, {"iface_id": "b", "tap_fds": [3, [4, {}], {}], "iface_id": "c"}]})",
+       "net[1].iface_id"},
+      {R"({"net": [1, "a", null, true, 1.5, 18446744073709551615, {}, [], {"x": 1, "x": 2}]})", "net[8].x"},
+      {R"({"\u0053": true, "S": true})", "S"},
+      {R"({"net": [], "a": {"b": {"c": 1}, "b": 2}})", "a.b"},
+  };
+  for (const auto& one : kCases) {
+    EXPECT_EQ(repeated_key(one.text), one.path) << one.text;
+    EXPECT_THAT(refused(one.text), HasSubstr(std::string(one.path) + ": the key is given twice")) << one.text;
+  }
+  for (const char* text : {kWhole, "{}", "", "{", "7", R"({"a": {"x": 1}, "b": {"x": 1}, "c": [{"x": 1}, {"x": 1}]})"})
+    EXPECT_EQ(repeated_key(text), "") << text;
 }
 
 TEST_F(Config, DumpsWhatItReads) {

@@ -252,6 +252,15 @@ Result<PropertyValues> PropertyValues::parse(const nacre_type& type, const Given
   return values;
 }
 
+std::vector<std::pair<std::string, std::string*>> PropertyValues::descriptors(const nacre_type& type, Given& given) {
+  const std::vector<nacre_prop> table = properties_of(type);
+  std::vector<std::pair<std::string, std::string*>> found;
+  for (auto& [name, text] : given)
+    if (const nacre_prop* property = find_property(table, name); property && property->type == NACRE_PROP_FD)
+      found.emplace_back(property->name, &text);
+  return found;
+}
+
 const PropertyValues::Value* PropertyValues::find(std::string_view name) const {
   auto found = std::find_if(values_.begin(), values_.end(), [&](const Value& value) { return value.name == name; });
   return found == values_.end() ? nullptr : &*found;
@@ -298,7 +307,7 @@ PropertyValues::BackEnd PropertyValues::back_end() const {
 PropertyValues::Given PropertyValues::without_back_end() const {
   Given given;
   for (const Value& value : values_)
-    if (!value.back_end) given.emplace_back(value.name, value.text);
+    if (!value.back_end && value.type != NACRE_PROP_FD) given.emplace_back(value.name, value.text);
   return given;
 }
 

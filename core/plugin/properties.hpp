@@ -38,6 +38,10 @@ class PropertyValues {
   // is required may be missing.
   static Result<PropertyValues> parse(const nacre_type& type, const Given& given, bool vacant = false);
 
+  // Those of the values, to be read by parse(), that say a descriptor: the property's name in the table, and the text,
+  // where another may be put.
+  static std::vector<std::pair<std::string, std::string*>> descriptors(const nacre_type& type, Given& given);
+
   // Return NACRE_NOT_FOUND when the property is unset and has no default or is not in the table, NACRE_INVALID when it
   // is of another type. A PCI address is the number slot * 8 + function; a size is in bytes.
   nacre_status get_bool(std::string_view name, bool& value) const;
@@ -52,7 +56,7 @@ class PropertyValues {
     const char* id = nullptr;
   };
   BackEnd back_end() const;
-  // All set values but that, as parse() takes them.
+  // All set values but that and descriptors, which are the device's own: as parse() takes them.
   Given without_back_end() const;
 
  private:

@@ -1,6 +1,10 @@
 #include "core/vm/devices.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "core/base/error_slot.hpp"
 #include "core/base/log.hpp"
@@ -39,6 +43,26 @@ bool declares(const nacre_type& type, std::string_view name) {
   return false;
 }
 
+// Puts numbers in place of the names of passed descriptors. Those numbers are copies: a device that fails may have
+// closed its own, and the client's stays for another try.
+Result<std::vector<nacre_instance::Passed>> take_passed(const PassedFds& fds, const nacre_type& type,
+                                                        Devices::Properties& properties) {
+  std::vector<nacre_instance::Passed> taken;
+  for (auto& [property, text] : PropertyValues::descriptors(type, properties)) {
+    const int fd = fds.find(*text);
+    if (fd < 0) {
+      Result<std::string> number = fds.in_numbers(fmt::format("property '{}' of '{}'", property, type.name), *text);
+      if (!number) return number.error();
+      continue;
+    }
+    Fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (!copy) return fail("no descriptor is left for '{}': {}.", *text, strerror(errno));
+    taken.push_back({property, *text, std::move(copy)});
+    *text = std::to_string(taken.back().fd.get());
+  }
+  return taken;
+}
+
 }  // namespace
 
 Devices::~Devices() {
@@ -66,12 +90,15 @@ Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver,
   std::map<std::string, std::string> place_words;
   for (const char* word : {"bus", "addr", "lun"})
     if (!declares(*loaded->type, word)) place_words[word] = take(own, word);
+  Result<std::vector<nacre_instance::Passed>> passed = take_passed(vm_.passed_fds(), *loaded->type, own);
+  if (!passed) return passed.error();
   Result<PropertyValues> values = PropertyValues::parse(*loaded->type, own, vacant);
   if (!values) return values.error();
 
   auto device =
       std::make_unique<nacre_instance>(nacre_instance{vm_, loaded->type, id, loaded->plugin_id, std::move(*values)});
   device->place_words = std::move(place_words);
+  device->passed = std::move(*passed);
   device->loop = &vm_.loop();
   if (const char* iothread = device->properties.text("iothread")) {
     auto found = vm_.iothreads().find(iothread);
@@ -105,6 +132,7 @@ Result<nacre_instance*> Devices::add(const std::string& driver, const std::strin
       return placed.error();
     }
   }
+  for (const nacre_instance::Passed& passed : (*device)->passed) vm_.passed_fds().remove(passed.name);
   devices_.push_back(std::move(*device));
   return devices_.back().get();
 }

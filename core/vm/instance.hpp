@@ -53,8 +53,15 @@ struct nacre_instance {
   std::vector<uint64_t> memory_subscriptions;      // of GuestMemory::subscribe
   std::vector<std::string> commands;               // QMP commands that it has added
   std::map<std::string, std::string> place_words;  // what the user says about its place: bus, addr, lun
-  uint32_t pins = 0;                               // of guest memory, see memory.h
-  bool balloon = false;                            // it is the machine's balloon
+  // Descriptors that QMP getfd has passed, as properties name them; each is the device's when it has asked for it.
+  struct Passed {
+    std::string property;
+    std::string name;
+    nacre::Fd fd;
+  };
+  std::vector<Passed> passed;
+  uint32_t pins = 0;     // of guest memory, see memory.h
+  bool balloon = false;  // it is the machine's balloon
   nacre_placement placement{};
   bool placed = false;
 

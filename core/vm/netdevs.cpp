@@ -48,7 +48,31 @@ Result<NetBackend*> Netdevs::take(const std::string& id, const std::string& user
 }
 
 void Netdevs::give_back(const std::string& id) {
-  if (Entry entry = find(id); entry != netdevs_.end()) entry->second.user.clear();
+  Entry entry = find(id);
+  if (entry == netdevs_.end()) return;
+  entry->second.user.clear();
+  entry->second.announce = nullptr;
+}
+
+void Netdevs::on_announce(const std::string& id, std::function<void()> announce) {
+  if (Entry entry = find(id); entry != netdevs_.end()) entry->second.announce = std::move(announce);
+}
+
+void Netdevs::announce(const std::vector<std::string>& names) const {
+  for (const auto& [id, netdev] : netdevs_) {
+    auto is_it = [&](const std::string& name) { return name == id || name == netdev.user; };
+    if (netdev.announce && (names.empty() || std::any_of(names.begin(), names.end(), is_it))) netdev.announce();
+  }
+}
+
+Status Netdevs::check_name(const std::string& name) const {
+  std::vector<std::string> names;
+  for (const auto& [id, netdev] : netdevs_) {
+    names.push_back(id);
+    if (!netdev.user.empty() && netdev.user != id) names.push_back(netdev.user);
+  }
+  if (std::find(names.begin(), names.end(), name) != names.end()) return {};
+  return fail("there is neither a netdev nor a NIC '{}'.{}", name, did_you_mean(name, names));
 }
 
 }  // namespace nacre

@@ -8,6 +8,7 @@
 #include "core/backend/random_sources.hpp"
 #include "core/loop/io_thread.hpp"
 #include "core/plugin/registry.hpp"
+#include "core/vm/announcer.hpp"
 #include "core/vm/balloon.hpp"
 #include "core/vm/chardevs.hpp"
 #include "core/vm/devices.hpp"
@@ -68,6 +69,7 @@ class VirtualMachine {
   Balloon& balloon() { return balloon_; }
   PassedFds& passed_fds() { return passed_fds_; }
   Netdevs& netdevs() { return netdevs_; }
+  Announcer& announcer() { return announcer_; }
   PluginMonitor* monitor() { return monitor_; }
   void set_monitor(PluginMonitor* monitor) { monitor_ = monitor; }
 
@@ -84,6 +86,7 @@ class VirtualMachine {
   Balloon balloon_;
   PassedFds passed_fds_;
   Netdevs netdevs_;
+  Announcer announcer_{loop_, [this](const std::vector<std::string>& names) { netdevs_.announce(names); }};
   LifeCycle life_cycle_;
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<Machine> machine_;

@@ -3,6 +3,7 @@
 #include <nacre/virtio_device.hpp>
 #include <vector>
 
+#include "announcement.hpp"
 #include "control_queue.hpp"
 #include "default_mac.hpp"
 #include "queue_pair.hpp"
@@ -67,6 +68,7 @@ class VirtioNet : public sdk::VirtioDevice {
     if (const char* id = text("netdev")) {
       if (sdk::Status opened = net_.open(instance(), id, slot); !opened) return opened;
       info = net_.info();
+      net_.on_announce([](void* self) noexcept { static_cast<VirtioNet*>(self)->announce(); }, this);
     }
     max_pairs_ = flag("mq") ? static_cast<uint16_t>(info.n_queues) : uint16_t{1};
     if (sdk::Status owned = own_vhosts(info); !owned) return owned;
@@ -109,8 +111,9 @@ class VirtioNet : public sdk::VirtioDevice {
     control_.reset();
     pairs_.clear();
     vhosts_.clear();
-    if (config_.mac != mac_) {
+    if (config_.mac != mac_ || config_.status & kAnnounce) {
       config_.mac = mac_;
+      config_.status &= static_cast<uint16_t>(~kAnnounce);
       show_config(false);
     }
     if (memory_) host.memory->release(instance(), memory_);
@@ -205,8 +208,10 @@ class VirtioNet : public sdk::VirtioDevice {
 
   // The driver has changed something of state_.
   void apply() {
-    if (state_.filter.mac() != config_.mac) {
+    const uint16_t status = config_.status & (state_.announce ? 0xffff : ~kAnnounce);
+    if (state_.filter.mac() != config_.mac || status != config_.status) {
       config_.mac = state_.filter.mac();
+      config_.status = status;
       show_config(false);
     }
     if (sdk::Status used = use_pairs(); !used) needs_reset(used.error().message.c_str());
@@ -220,6 +225,20 @@ class VirtioNet : public sdk::VirtioDevice {
     if (!(config_.status & kLinkUp)) return;
     config_.status &= static_cast<uint16_t>(~kLinkUp);
     show_config(true);
+  }
+
+  // §5.1.6.5.4: the driver knows the guest's addresses and tells them to the network. For one that does not, the NIC
+  // tells at least its own, which is all that switches need.
+  void announce() {
+    if (!memory_ || !(config_.status & kLinkUp)) return;
+    if (control_ && state_.features & bit(kGuestAnnounce)) {
+      state_.announce = true;
+      config_.status |= kAnnounce;
+      return show_config(true);
+    }
+    Announcement frame = announcement(config_.mac);
+    const iovec iov{&frame, sizeof frame};
+    (void)net_.send(0, {&iov, 1});
   }
 
   static void on_control(void* self) noexcept {

@@ -85,6 +85,7 @@ int main() {
   FIELD(nacre_net_v1, set_offloads);
   FIELD(nacre_net_v1, set_queues);
   FIELD(nacre_net_v1, vhost_fd);
+  FIELD(nacre_net_v1, on_announce);
   STRUCT(nacre_host_hello);
   FIELD(nacre_host_hello, size);
   FIELD(nacre_host_hello, abi_major);

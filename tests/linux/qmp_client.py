@@ -112,6 +112,15 @@ class Qmp:
             else:
                 raise self._failure(f"the answer to {command} holds neither a return value nor an error")
 
+    def pass_fd(self, name, descriptor):
+        """Passes a descriptor, which stays ours too, under that name (getfd)."""
+        request = {"execute": "getfd", "arguments": {"fdname": name}}
+        self._journal.append(f"-> {json.dumps(request)} with descriptor {descriptor}")
+        socket.send_fds(self._socket, [json.dumps(request).encode() + b"\r\n"], [descriptor])
+        message = self._receive(time.monotonic() + self.timeout)
+        if "return" not in message:
+            raise QmpError("getfd", message.get("error", message))
+
     def wait_event(self, name, timeout=None):
         """Returns the next event of that name which no earlier wait_event() has returned or passed over."""
         deadline = time.monotonic() + (timeout or self.timeout)

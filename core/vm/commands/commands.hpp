@@ -49,6 +49,7 @@ Answer balloon(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer query_balloon(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer query_balloon_stats(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer netdev_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer announce_self(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer netdev_del(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer chardev_add(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer chardev_remove(VirtualMachine&, const boost::json::object&, qmp::Context&);

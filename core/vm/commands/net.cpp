@@ -1,4 +1,4 @@
-// netdev_add and netdev_del.
+// netdev_add, netdev_del and announce-self.
 #include "core/vm/commands/commands.hpp"
 
 namespace nacre::commands {
@@ -44,26 +44,15 @@ Result<NetKind> kind_of(const json::object& arguments) {
   return fail("'netdev_add': type cannot be '{}': it is tap or user.", type);
 }
 
-// "tap0:7" with the descriptor 12 passed as "tap0": "12:7".
-std::string in_numbers(const PassedFds& passed, std::string_view names) {
-  std::string numbers;
-  for (std::string_view rest = names;;) {
-    const std::string name(rest.substr(0, rest.find(':')));
-    const int fd = passed.find(name);
-    numbers += fd >= 0 ? std::to_string(fd) : name;
-    if (name.size() == rest.size()) return numbers;
-    numbers += ':';
-    rest.remove_prefix(name.size() + 1);
-  }
-}
-
 // The descriptors that the argument `one` or `several` names.
 Status take_descriptors(const PassedFds& passed, const json::object& arguments, const char* one, const char* several,
                         std::vector<int>& into) {
   const char* key = first_given(arguments, {one, several});
   if (!key) return {};
-  Result<std::vector<int>> numbers =
-      parse_descriptors(fmt::format("'netdev_add': {}", key), in_numbers(passed, text_of(arguments, key)));
+  const std::string what = fmt::format("'netdev_add': {}", key);
+  Result<std::string> in_numbers = passed.in_numbers(what, text_of(arguments, key));
+  if (!in_numbers) return in_numbers.error();
+  Result<std::vector<int>> numbers = parse_descriptors(what, *in_numbers);
   if (!numbers) return numbers.error();
   if (key == one && numbers->size() != 1)
     return fail("'netdev_add': {} is one descriptor; write {} for several.", one, several);
@@ -103,6 +92,30 @@ Answer netdev_add(VirtualMachine& vm, const json::object& arguments, qmp::Contex
 
 Answer netdev_del(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
   if (Status removed = vm.netdevs().remove(text_of(arguments, "id")); !removed) return removed.error();
+  return json::object();
+}
+
+Answer announce_self(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
+  constexpr int64_t kMax = 100'000;  // of each number, as QEMU has it
+  Announcer::Plan plan;
+  for (auto [name, into] :
+       {std::pair{"initial", &plan.initial}, {"max", &plan.max}, {"rounds", &plan.rounds}, {"step", &plan.step}}) {
+    const json::value* value = arguments.if_contains(name);
+    if (!value) continue;
+    const int64_t number = value->is_int64() ? value->get_int64() : -1;
+    if (number < 0 || number > kMax)
+      return fail("'announce-self': {}={} is out of range, it is 0 to {}.", name, json::serialize(*value), kMax);
+    *into = static_cast<uint64_t>(number);
+  }
+  if (const json::value* names = arguments.if_contains("interfaces")) {
+    for (const json::value& name : names->as_array()) {
+      if (!name.is_string()) return fail("'announce-self': interfaces must be a list of names.");
+      plan.names.emplace_back(name.get_string());
+      if (Status known = vm.netdevs().check_name(plan.names.back()); !known)
+        return fail("'announce-self': {}", known.error().message);
+    }
+  }
+  vm.announcer().start(std::move(plan));
   return json::object();
 }
 

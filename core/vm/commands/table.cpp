@@ -26,6 +26,12 @@ constexpr Argument kNetdevAdd[] = {{"id", Type::String, true, "the new back end'
                                    {"script", Type::String, false, "for libvirt, without effect"},
                                    {"downscript", Type::String, false, "likewise"},
                                    {"dnssearch", Type::Any, false, "likewise"}};
+constexpr Argument kAnnounceSelf[] = {{"initial", Type::Int, false, "ms until the second time (50)"},
+                                      {"max", Type::Int, false, "ms between two times at most (550)"},
+                                      {"rounds", Type::Int, false, "how many times (5)"},
+                                      {"step", Type::Int, false, "by how many ms the time between grows (100)"},
+                                      {"interfaces", Type::Array, false, "ids of netdevs or NICs; all without it"},
+                                      {"id", Type::String, false, "accepted, and without effect"}};
 constexpr Argument kNetdevId[] = {{"id", Type::String, true, "the back end's id"}};
 constexpr Argument kDeviceId[] = {{"id", Type::String, true, "the device's id"}};
 constexpr std::string_view kSocketOnly[] = {"socket"};
@@ -93,6 +99,8 @@ constexpr Row kRows[] = {
     {"getfd", getfd, "takes a descriptor that came with the command", "nothing", kFdName},
     {"netdev_add", netdev_add, "opens a network back end", "nothing", kNetdevAdd},
     {"netdev_del", netdev_del, "closes a network back end that no device has", "nothing", kNetdevId},
+    {"announce-self", announce_self, "asks NICs to make themselves known on their networks again", "nothing",
+     kAnnounceSelf},
     {"chardev-add", chardev_add, "makes a character back end, a Unix socket", "nothing", kChardevAdd},
     {"chardev-remove", chardev_remove, "takes a character back end away that no device has", "nothing", kChardevId},
     {"query-hotpluggable-cpus", query_hotpluggable_cpus, "the vCPUs that there are or can be", "list"},

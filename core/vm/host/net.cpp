@@ -1,4 +1,5 @@
 #include "core/backend/net_backend.hpp"
+#include "core/plugin/breadcrumb.hpp"
 #include "core/vm/host/services.hpp"
 #include "core/vm/virtual_machine.hpp"
 
@@ -43,10 +44,21 @@ nacre_status set_queues(nacre_net* net, uint32_t n) noexcept {
 int32_t vhost_fd(nacre_net* net, uint32_t queue) noexcept {
   return net->backend->vhost_fd(queue);
 }
+void on_announce(nacre_net* net, nacre_callback announce, void* opaque) noexcept {
+  std::function<void()> call;
+  if (announce)
+    call = [device = net->instance, announce, opaque] {
+      device->loop->call([&] {
+        Breadcrumb crumb(device->plugin_id, device->id, "announce");
+        announce(opaque);
+      });
+    };
+  net->instance->vm.netdevs().on_announce(net->backend->options().id, std::move(call));
+}
 
 }  // namespace
 
-const nacre_net_v1 kNet{sizeof(nacre_net_v1), 0,          open,    close, info, fd, receive, send,
-                        set_offloads,         set_queues, vhost_fd};
+const nacre_net_v1 kNet{sizeof(nacre_net_v1), 0,          open,     close,      info, fd, receive, send,
+                        set_offloads,         set_queues, vhost_fd, on_announce};
 
 }  // namespace nacre::services

@@ -13,7 +13,10 @@ nacre_status get_bool(nacre_instance* instance, const char* name, uint8_t* value
 }
 
 nacre_status get_u64(nacre_instance* instance, const char* name, uint64_t* value) noexcept {
-  return instance->properties.get_u64(name, *value);
+  const nacre_status status = instance->properties.get_u64(name, *value);
+  for (nacre_instance::Passed& passed : instance->passed)
+    if (status == NACRE_OK && passed.property == name) (void)passed.fd.release();
+  return status;
 }
 
 nacre_status get_string(nacre_instance* instance, const char* name, const char** value) noexcept {

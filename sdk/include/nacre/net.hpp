@@ -1,6 +1,7 @@
 // A network back end, for a device.
 #pragma once
 
+#include <cstddef>
 #include <nacre/boundary.hpp>
 #include <span>
 
@@ -39,6 +40,10 @@ class Net {
   }
   bool set_offloads(uint32_t offloads) { return host.net->set_offloads(net_, offloads) == NACRE_OK; }
   bool set_queues(uint32_t n) { return host.net->set_queues(net_, n) == NACRE_OK; }
+  // A host that is older than this function has nobody to ask for it.
+  void on_announce(nacre_callback announce, void* opaque) {
+    if (host.net->size > offsetof(nacre_net_v1, on_announce)) host.net->on_announce(net_, announce, opaque);
+  }
   int vhost_fd(uint32_t queue) const { return host.net->vhost_fd(net_, queue); }
 
  private:

@@ -29,7 +29,8 @@ typedef struct nacre_net_info {
   uint32_t max_frame; /* the longest frame in bytes, without its header */
   uint32_t takes;     /* NACRE_NET_* that send() takes */
   uint32_t gives;     /* NACRE_NET_* that set_offloads() can turn on */
-  uint8_t vhost;      /* the kernel is to walk the rings: vhost_fd() has descriptors, receive() and send() are not used */
+  uint8_t vhost;      /* the kernel is to walk the rings: vhost_fd() has descriptors, which make receive() and send()
+                       * needless */
   uint8_t reserved[3];
 } nacre_net_info;
 
@@ -60,6 +61,10 @@ typedef struct nacre_net_v1 {
   /* [main, loop] The vhost descriptor of this pair: its ring 0 receives, ring 1 sends, and its back end is fd(). The host
    * owns it. -1: the rings are the plugin's to walk. */
   int32_t (*vhost_fd)(nacre_net *net, uint32_t queue) NACRE_NOEXCEPT;
+  /* [main] `announce(opaque)` is called on the device's loop when the NIC is to make itself known on its network again,
+   * as a guest that has been moved does, until close(); NULL: not any more. send() may be used for it whatever `vhost`
+   * is. */
+  void (*on_announce)(nacre_net *net, nacre_callback announce, void *opaque) NACRE_NOEXCEPT;
 } nacre_net_v1;
 
 #endif

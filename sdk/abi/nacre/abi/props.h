@@ -14,8 +14,8 @@ enum {
   NACRE_PROP_NODE = 6,   /* the id of something of kind `node_kind`: "block", "chardev", "net", "iothread" */
   NACRE_PROP_MAC = 7,
   NACRE_PROP_PCI_ADDR = 8,
-  NACRE_PROP_FD = 9 /* a descriptor that this process was started with, by its number; get_u64() gives it, and the plugin
-                     * takes it over */
+  NACRE_PROP_FD = 9 /* a descriptor that this process was started with, by its number, or that QMP getfd has passed, by
+                     * its name; get_u64() gives it, and the plugin takes it over */
 };
 
 enum {
