@@ -314,6 +314,7 @@ constexpr Option kTable[] = {
      .repeatable = true,
      .syntax = "KIND,id=ID[,KEY=VALUE...]",
      .help = "a stream of characters for a device or -mon to use",
+     .more = "A socket serves one client at a time. Without one the guest never waits: what it writes is lost.\n",
      .grammar = {.keys = kChardevKeys, .bare_first = true},
      .apply = apply_chardev},
     {.name = "serial",

@@ -42,6 +42,16 @@ Result<kvm_sregs> Vcpu::sregs() const {
   return sregs;
 }
 
+Result<uint64_t> Vcpu::one_reg(uint64_t id) const {
+  const uint64_t size = uint64_t{1} << ((id & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT);
+  uint64_t value = 0;
+  if (size > sizeof value) return fail("register {:#x} has {} bytes; at most {} can be shown.", id, size, sizeof value);
+  kvm_one_reg reg{.id = id, .addr = reinterpret_cast<uintptr_t>(&value)};
+  if (::ioctl(fd_.get(), KVM_GET_ONE_REG, &reg) < 0)
+    return fail("this host's KVM has no register {:#x} to show (KVM_GET_ONE_REG: {}).", id, strerror(errno));
+  return value;
+}
+
 Status Vcpu::set_regs(const kvm_regs& regs) {
   if (::ioctl(fd_.get(), KVM_SET_REGS, &regs) < 0) return ioctl_error("setting the registers of a vCPU (KVM_SET_REGS)");
   return {};

@@ -27,6 +27,9 @@ class Vcpu {
 
   Result<kvm_regs> regs() const;
   Result<kvm_sregs> sregs() const;
+  // A register of at most 64 bits by the number that KVM gives it (KVM_GET_ONE_REG). Which ones there are is the host
+  // kernel's affair: many on Arm; on x86 none before Linux 6.18.
+  Result<uint64_t> one_reg(uint64_t id) const;
   Status set_regs(const kvm_regs& regs);
   Status set_sregs(const kvm_sregs& sregs);
   // Runnable, or waiting for INIT and SIPI.

@@ -27,13 +27,17 @@ Error failure(const nacre_instance& instance, const char* function, nacre_status
   return fail("{}: {}", instance.name(), slot.text("it cannot be made, and its plugin gave no reason."));
 }
 
-// Takes a property out that the host gives every device; "" when it is not there.
+// The value of a property; "" when it is not there.
+std::string value_of(const Devices::Properties& properties, std::string_view name) {
+  for (const auto& [own, value] : properties)
+    if (own == name) return value;
+  return "";
+}
+
+// The same, and takes it out: what the host gives every device, the driver does not declare.
 std::string take(Devices::Properties& properties, std::string_view name) {
-  std::string value;
-  std::erase_if(properties, [&](auto& property) {
-    if (property.first == name) value = property.second;
-    return property.first == name;
-  });
+  std::string value = value_of(properties, name);
+  std::erase_if(properties, [&](auto& property) { return property.first == name; });
   return value;
 }
 
@@ -82,17 +86,16 @@ nacre_instance* Devices::find(const std::string& id) {
 }
 
 Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver, const std::string& id,
-                                                      const Properties& properties, bool vacant) {
-  Properties own = properties;
+                                                      Properties properties, bool vacant) {
   // Among several plugins that offer the driver, the one of this id.
-  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, take(own, "plugin"));
+  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, take(properties, "plugin"));
   if (!loaded) return loaded.error();
   std::map<std::string, std::string> place_words;
   for (const char* word : {"bus", "addr", "lun"})
-    if (!declares(*loaded->type, word)) place_words[word] = take(own, word);
-  Result<std::vector<nacre_instance::Passed>> passed = take_passed(vm_.passed_fds(), *loaded->type, own);
+    if (!declares(*loaded->type, word)) place_words[word] = take(properties, word);
+  Result<std::vector<nacre_instance::Passed>> passed = take_passed(vm_.passed_fds(), *loaded->type, properties);
   if (!passed) return passed.error();
-  Result<PropertyValues> values = PropertyValues::parse(*loaded->type, own, vacant);
+  Result<PropertyValues> values = PropertyValues::parse(*loaded->type, properties, vacant);
   if (!values) return values.error();
 
   auto device =
@@ -138,8 +141,7 @@ Result<nacre_instance*> Devices::add(const std::string& driver, const std::strin
 }
 
 Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::string& id, Properties properties) {
-  Properties own = properties;
-  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, take(own, "plugin"));
+  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, value_of(properties, "plugin"));
   if (!loaded) return loaded.error();
   if (!(loaded->type->flags & NACRE_TYPE_HOTPLUGGABLE))
     return fail("driver '{}' cannot be added while the guest runs; name it on the command line with -device {}.",

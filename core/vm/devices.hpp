@@ -34,8 +34,8 @@ class Devices {
   Status remove(const std::string& id);
 
   // Makes a device up to realized, in no list and at no place; unmake() ends it. A `vacant` one has no back end.
-  Result<std::unique_ptr<nacre_instance>> make(const std::string& driver, const std::string& id,
-                                               const Properties& properties, bool vacant);
+  Result<std::unique_ptr<nacre_instance>> make(const std::string& driver, const std::string& id, Properties properties,
+                                               bool vacant);
   void unmake(nacre_instance& device);
   // Takes all away; what they leave behind is taken back.
   void clear();

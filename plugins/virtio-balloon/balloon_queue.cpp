@@ -8,8 +8,6 @@ sdk::Status BalloonQueue::start(const nacre_virtqueue& queue, const sdk::MemoryV
   buffers_.reset(new iovec[queue.num]);
   constexpr auto process = [](void* self) noexcept { static_cast<BalloonQueue*>(self)->process(); };
   if (sdk::Status made = again_.start(loop, process, this, slot); !made) return made;
-  // Linux gives its first statistics before it says that it is ready, against virtio 1.2 §3.1.1: nobody heard that.
-  again_.arm(1);
   return kick_.start(loop, queue.kick_fd, NACRE_LOOP_READ | NACRE_LOOP_EDGE, process, this, slot);
 }
 

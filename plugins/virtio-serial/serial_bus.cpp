@@ -125,26 +125,27 @@ void SerialBus::broken(Ring& ring) {
   needs_reset(ring.queue.broken());
 }
 
+bool SerialBus::next(Ring& ring, uint32_t& budget, sdk::DescriptorChain& chain) {
+  using Pop = sdk::Virtqueue::Pop;
+  while (budget > 0) {
+    --budget;
+    const Pop popped = ring.queue.pop(chain, ring.storage.data(), ring.queue.num());
+    if (popped == Pop::Chain) return true;
+    if (popped == Pop::Broken) broken(ring);
+    if (popped == Pop::Broken || !ring.queue.rearm()) return false;
+  }
+  again(ring);
+  return false;
+}
+
 void SerialBus::deliver(uint32_t nr) {
   Ring& ring = rings_[receive_queue(nr)];
   Port* port = ports_[nr];
   if (!usable(ring) || !port || !port->state().guest_open) return;
   ring.busy = true;
-  for (uint32_t chains = 0; port->state().guest_open; ++chains) {
-    if (chains == kBudget) {
-      again(ring);
-      break;
-    }
-    sdk::DescriptorChain chain;
-    sdk::Virtqueue::Pop popped = ring.queue.pop(chain, ring.storage.data(), ring.queue.num());
-    if (popped == sdk::Virtqueue::Pop::Broken) {
-      broken(ring);
-      break;
-    }
-    if (popped == sdk::Virtqueue::Pop::Empty) {
-      if (ring.queue.rearm()) continue;
-      break;
-    }
+  uint32_t budget = kBudget;
+  sdk::DescriptorChain chain;
+  while (port->state().guest_open && next(ring, budget, chain)) {
     uint32_t bytes = 0;
     for (uint32_t i = 0; i < chain.writable.count(); ++i) {
       const iovec& buffer = chain.writable.data()[i];
@@ -168,22 +169,11 @@ void SerialBus::transmit(uint32_t nr) {
   Port* port = ports_[nr];
   if (!usable(ring) || !port) return;
   ring.busy = true;
-  for (uint32_t chains = 0;; ++chains) {
+  uint32_t budget = kBudget;
+  sdk::DescriptorChain chain;
+  for (;;) {
     if (!ring.held) {
-      if (chains == kBudget) {
-        again(ring);
-        break;
-      }
-      sdk::DescriptorChain chain;
-      sdk::Virtqueue::Pop popped = ring.queue.pop(chain, ring.storage.data(), ring.queue.num());
-      if (popped == sdk::Virtqueue::Pop::Broken) {
-        broken(ring);
-        break;
-      }
-      if (popped == sdk::Virtqueue::Pop::Empty) {
-        if (ring.queue.rearm()) continue;
-        break;
-      }
+      if (!next(ring, budget, chain)) break;
       ring.held = true;
       ring.head = chain.head;
       ring.left = chain.readable;
@@ -239,15 +229,10 @@ uint32_t SerialBus::take_control() {
 // Tells the driver what waits, as far as it has given buffers.
 void SerialBus::flush_control() {
   Ring& ring = rings_[kControlReceive];
-  uint32_t chains = 0;
-  while (!dead_ && chains++ < kBudget) {
-    const Outgoing* out = control_->front();
-    if (!out) break;
-    sdk::DescriptorChain chain;
-    sdk::Virtqueue::Pop popped = ring.queue.pop(chain, ring.storage.data(), ring.queue.num());
-    if (popped == sdk::Virtqueue::Pop::Broken) broken(ring);
-    if (popped == sdk::Virtqueue::Pop::Empty && ring.queue.rearm()) continue;
-    if (popped != sdk::Virtqueue::Pop::Chain) break;
+  uint32_t budget = kBudget;
+  sdk::DescriptorChain chain;
+  while (const Outgoing* out = dead_ ? nullptr : control_->front()) {
+    if (!next(ring, budget, chain)) break;
     uint64_t bytes = 0;
     // A buffer without room for a message is given back as it is.
     if (chain.writable.length() >= sizeof out->message) {

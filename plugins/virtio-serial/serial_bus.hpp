@@ -58,6 +58,9 @@ class SerialBus : public sdk::VirtioDevice {
   static void on_kick(void* ring) noexcept;
   static void again(const Ring& ring);
   void broken(Ring& ring);
+  // Takes the next chain, of which a turn of the loop has `budget` to take. False when there is none (the driver will
+  // notify), when the turn is over (it comes back by itself), and when the driver has broken the queue.
+  bool next(Ring& ring, uint32_t& budget, sdk::DescriptorChain& chain);
   bool usable(const Ring& ring) const { return ring.live && !ring.busy && !dead_; }
 
   void deliver(uint32_t nr);   // from the host to the guest

@@ -3,6 +3,8 @@ Debian kernel. Neither needs privileges to make, and the same input gives the sa
 
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import tempfile
 
@@ -30,6 +32,18 @@ def module_tree(kernel):
         subprocess.run(["/sbin/depmod", "-b", scratch, kernel.release], check=True)
         kept = [*sorted(folder.glob("*.ko")), folder / "modules.dep", folder / "modules.alias"]
         return {str(path.relative_to(scratch)): path.read_bytes() for path in kept}
+
+
+def program_files(name):
+    """Returns the paths of an installed program of that name, of its dynamic loader, and of all libraries it needs, in
+    this order. Raises FileNotFoundError where it is not installed."""
+    program = shutil.which(name)
+    if not program:
+        raise FileNotFoundError(f"{name} is not installed: run packaging/install-deps")
+    listed = subprocess.run(["ldd", program], check=True, stdout=subprocess.PIPE, text=True).stdout
+    libraries = [pathlib.Path(path) for path in re.findall(r"(/\S+) \(0x", listed)]
+    libraries.sort(key=lambda path: not path.name.startswith("ld-linux"))
+    return [pathlib.Path(program), *libraries]
 
 
 def _common_programs():
@@ -77,18 +91,38 @@ def _set_times(root):
         os.utime(path, (int(EPOCH), int(EPOCH)), follow_symlinks=False)
 
 
+def _write_ext4(path, root, label, mebibytes):
+    """Makes the file `path` an ext4 disk of that size with what is in the folder `root`."""
+    _set_times(root)
+    with open(path, "wb") as file:
+        file.truncate(mebibytes << 20)
+    uuid = "6e616372-652d-4775-a573-742d726f6f74"
+    # Nothing is left for the guest's kernel to initialise in the background: it would disturb measurements
+    extended = f"root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,hash_seed={uuid}"
+    subprocess.run(["/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-L", label, "-U", uuid, "-E",
+                    extended, "-d", str(root), str(path)],
+                   check=True, env={**os.environ, "E2FSPROGS_FAKE_TIME": EPOCH})
+
+
 def write_disk(path, modules, mebibytes):
     """Makes the file `path` an ext4 root disk of that size. Raises CalledProcessError where mke2fs refuses it."""
     with tempfile.TemporaryDirectory() as scratch:
         root = pathlib.Path(scratch) / "root"
         root.mkdir(mode=0o755)
         _write_root(root, modules)
-        _set_times(root)
-        with open(path, "wb") as file:
-            file.truncate(mebibytes << 20)
-        uuid = "6e616372-652d-4775-a573-742d726f6f74"
-        # Nothing is left for the guest's kernel to initialise in the background: it would disturb measurements
-        extended = f"root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,hash_seed={uuid}"
-        subprocess.run(["/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-L", "guest-root", "-U", uuid, "-E",
-                        extended, "-d", str(root), str(path)],
-                       check=True, env={**os.environ, "E2FSPROGS_FAKE_TIME": EPOCH})
+        _write_ext4(path, root, "guest-root", mebibytes)
+
+
+def write_program_disk(path, files):
+    """Makes the file `path` an ext4 disk with the program that program_files() found: the program under its own name, its
+    loader as "loader", its libraries beside them. In a guest that has mounted it: DIR/loader --library-path DIR DIR/NAME
+    runs it. Raises CalledProcessError where mke2fs refuses it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        root = pathlib.Path(scratch) / "root"
+        root.mkdir(mode=0o755)
+        program, loader, *libraries = files
+        for file, name in ((program, program.name), (loader, "loader"), *((one, one.name) for one in libraries)):
+            shutil.copyfile(file, root / name)
+            (root / name).chmod(0o755)
+        used = sum(file.stat().st_size for file in root.iterdir())
+        _write_ext4(path, root, "guest-programs", used * 9 // 8 // (1 << 20) + 8)

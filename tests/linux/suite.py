@@ -25,13 +25,14 @@ EXPECTED = (qmp_client.QmpFailure, qmp_client.QmpError, AssertionError)
 
 
 class Suite:
-    def __init__(self, program, seconds, modules=(), bench=Bench, shared=False, programs=(), strato=True, auto=True):
+    def __init__(self, program, seconds, modules=(), bench=Bench, shared=False, programs=(), strato=True, auto=True,
+                 files=()):
         """`seconds` is the limit of the whole in a host VM, which loads `modules` first. Cases are functions of a `bench`,
         which is made for each, or one for all where it is `shared`; `programs` names those that it needs beside Nacre.
         `strato`: guests with a kernel of StratoVirt's kind are among the cases. `auto`: this machine will do where its KVM
-        runs stock kernels."""
+        runs stock kernels. `files`: what guest-image makes for its cases beside what all guests boot from."""
         self.path = pathlib.Path(program).resolve()
-        self.seconds, self.modules, self.strato, self.auto = seconds, modules, strato, auto
+        self.seconds, self.modules, self.strato, self.auto, self.files = seconds, modules, strato, auto, files
         self.bench, self.shared = bench, shared
         self.programs = ("NACRE_BINARY", "PLUGIN_DIR", *programs)
         self.cases = []
@@ -61,7 +62,8 @@ class Suite:
         cases = [one for one in self.cases if not wanted or one.__name__ in wanted]
         if inside:
             return self._run_all(cases, programs)
-        product("guest-image", "all")
+        for name in ("all", *self.files):
+            product("guest-image", name)
         if self.strato:
             product("build-strato-kernel")
         return self._run_hosted(cases, programs)

@@ -1,32 +1,24 @@
 """Traffic between a guest and its host: iperf3 for the guest, with its libraries, as an archive that follows its
 initramfs; and pings from the host."""
 
-import pathlib
 import re
-import shutil
 import socket
 import struct
 import subprocess
 import threading
 import time
 
+import guest_files
 import newc
 
 
-class NoTraffic(AssertionError):
-    """iperf3 is not installed here."""
-
-
 def archive():
-    """Returns the bytes of an initramfs archive with /bin/iperf3. Raises NoTraffic."""
-    program = shutil.which("iperf3")
-    if not program:
-        raise NoTraffic("iperf3 is not installed: run packaging/install-deps")
-    listed = subprocess.run(["ldd", program], check=True, stdout=subprocess.PIPE, text=True).stdout
+    """Returns the bytes of an initramfs archive with /bin/iperf3. Raises FileNotFoundError where it is not installed."""
+    program, *libraries = guest_files.program_files("iperf3")
     made = newc.Archive()
-    made.program("bin/iperf3", pathlib.Path(program).read_bytes())
-    for path in re.findall(r"(/\S+) \(0x", listed):
-        made.program(path.lstrip("/"), pathlib.Path(path).read_bytes())
+    made.program("bin/iperf3", program.read_bytes())
+    for path in libraries:
+        made.program(str(path).lstrip("/"), path.read_bytes())
     return made.finish()
 
 

@@ -27,9 +27,12 @@ Answer query_machines(VirtualMachine&, const boost::json::object&, qmp::Context&
 Answer query_iothreads(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer query_mem(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer query_mem_gpa(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_migrate(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_vcpu_reg(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer query_none_of_list(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer query_sev_capabilities(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer query_vnc(VirtualMachine&, const boost::json::object&, qmp::Context&);
+Answer query_ohui_status(VirtualMachine&, const boost::json::object&, qmp::Context&);
 Answer query_display_image(VirtualMachine&, const boost::json::object&, qmp::Context&);
 
 Answer query_block(VirtualMachine&, const boost::json::object&, qmp::Context&);

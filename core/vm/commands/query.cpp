@@ -1,5 +1,6 @@
 // Commands that tell about the machine and this program.
 #include <charconv>
+#include <optional>
 
 #include "core/base/log.hpp"
 #include "core/vm/commands/commands.hpp"
@@ -15,6 +16,15 @@ json::object place_of(const kvm::CpuTopology& topology, uint32_t index) {
   uint32_t die = index / (topology.threads * topology.cores) % topology.dies;
   uint32_t socket = index / (topology.threads * topology.cores * topology.dies);
   return {{"socket-id", socket}, {"die_id", die}, {"thread-id", thread}, {"core-id", core}};
+}
+
+// A number in hexadecimal, with or without 0x; nothing when it is none or too large.
+std::optional<uint64_t> hexadecimal(std::string_view text) {
+  if (text.starts_with("0x") || text.starts_with("0X")) text.remove_prefix(2);
+  uint64_t value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
 }
 
 std::string qom_path(uint32_t index) {
@@ -92,17 +102,36 @@ Answer query_mem(VirtualMachine& vm, const json::object&, qmp::Context&) {
 }
 
 Answer query_mem_gpa(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
-  std::string_view text(arguments.at("gpa").as_string());
-  if (text.starts_with("0x") || text.starts_with("0X")) text.remove_prefix(2);
-  uint64_t gpa = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), gpa, 16);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size())
-    return fail("address not in hexadecimal: the argument 'gpa' of 'query-mem-gpa' is '{}'.",
-                std::string_view(arguments.at("gpa").as_string()));
+  const std::string_view text(arguments.at("gpa").as_string());
+  const std::optional<uint64_t> gpa = hexadecimal(text);
+  if (!gpa) return fail("address not in hexadecimal: the argument 'gpa' of 'query-mem-gpa' is '{}'.", text);
   uint32_t word = 0;
-  if (!vm.has_platform() || !vm.platform().memory().read(gpa, &word, sizeof word))
-    return fail("this gpa does not support query: {:#x} is not in RAM.", gpa);
+  if (!vm.has_platform() || !vm.platform().memory().read(*gpa, &word, sizeof word))
+    return fail("this gpa does not support query: {:#x} is not in RAM.", *gpa);
   return json::value(fmt::format("{:X}", word));
+}
+
+// StratoVirt's sentence, which it has for all that goes wrong here, and then what did.
+Answer query_vcpu_reg(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
+  const std::string_view text(arguments.at("addr").as_string());
+  const std::optional<uint64_t> id = hexadecimal(text);
+  constexpr std::string_view wrong = "not supported or arguments error";
+  if (!id) return fail("{}: the argument 'addr' of 'query-vcpu-reg' is '{}', which is not hexadecimal.", wrong, text);
+  const json::value& vcpu = arguments.at("vcpu");
+  const size_t count = vm.has_platform() ? vm.platform().vcpus().size() : 0;
+  if (!vcpu.is_int64() || vcpu.as_int64() < 0 || static_cast<uint64_t>(vcpu.as_int64()) >= count)
+    return fail("{}: there is no vCPU {}; the machine has {}, counted from 0.", wrong, json::serialize(vcpu), count);
+  // A vCPU that runs would keep the answer waiting.
+  if (!vm.platform().vcpus().all_paused())
+    return fail("{}: the vCPUs run; 'stop' the machine before their registers are read.", wrong);
+  const Result<uint64_t> value = vm.platform().vcpus().vcpu(static_cast<size_t>(vcpu.as_int64())).one_reg(*id);
+  if (!value) return fail("{}: {}", wrong, value.error().message);
+  return json::value(fmt::format("{:X}", *value));
+}
+
+// The first of StratoVirt's states; the others belong to a command 'migrate', which is not here.
+Answer query_migrate(VirtualMachine&, const json::object&, qmp::Context&) {
+  return json::object{{"status", "none"}};
 }
 
 // What there is nothing of here: no TPM, no migration capability, no block job, no GIC on this architecture.
@@ -116,6 +145,10 @@ Answer query_sev_capabilities(VirtualMachine&, const json::object&, qmp::Context
 
 Answer query_vnc(VirtualMachine&, const json::object&, qmp::Context&) {
   return fail("The service of VNC is not supported");
+}
+
+Answer query_ohui_status(VirtualMachine&, const json::object&, qmp::Context&) {
+  return fail("The service of OHUI is not supported");
 }
 
 Answer query_display_image(VirtualMachine&, const json::object&, qmp::Context&) {

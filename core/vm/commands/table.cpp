@@ -72,6 +72,8 @@ constexpr Argument kNodeName[] = {{"node-name", Type::String, true, "the drive's
 constexpr Argument kFdName[] = {{"fdname", Type::String, true, "what later commands call the descriptor"}};
 
 constexpr Argument kGpa[] = {{"gpa", Type::String, true, "guest-physical address in hexadecimal"}};
+constexpr Argument kVcpuReg[] = {{"addr", Type::String, true, "KVM's number of the register in hexadecimal"},
+                                 {"vcpu", Type::Int, true, "the vCPU, from 0"}};
 constexpr Argument kQomList[] = {{"path", Type::String, true, "as /machine/peripheral"}};
 constexpr Argument kQomGet[] = {{"path", Type::String, true, "as /machine/peripheral/ID"},
                                 {"property", Type::String, true, "the property's name"}};
@@ -122,15 +124,19 @@ constexpr Row kRows[] = {
     {"query-block-jobs", query_none_of_list, "block jobs, of which there are none", "list"},
     {"query-mem", query_mem, "writes the memory map into the log", "nothing"},
     {"query-mem-gpa", query_mem_gpa, "the 32-bit word at a guest-physical address, in hexadecimal", "string", kGpa},
+    {"query-vcpu-reg", query_vcpu_reg, "a register of a paused vCPU, in hexadecimal, where KVM shows it", "string",
+     kVcpuReg},
     {"qom-list", qom_list, "what there is below a path of the object tree", "list", kQomList},
     {"qom-get", qom_get, "a property of a device, by path", "any", kQomGet},
     {"query-tpm-models", query_none_of_list, "TPM models, of which there are none", "list"},
     {"query-tpm-types", query_none_of_list, "TPM back ends, of which there are none", "list"},
     {"query-gic-capabilities", query_none_of_list, "Arm's interrupt controllers, of which there are none", "list"},
     {"query-migrate-capabilities", query_none_of_list, "switches of migration, of which there are none", "list"},
+    {"query-migrate", query_migrate, "how far the migration is; there has been none", "object"},
     {"query-sev-capabilities", query_sev_capabilities, "AMD SEV, which is not used", "object"},
     {"query-vnc", query_vnc, "fails: there is no VNC", "nothing"},
     {"query-display-image", query_display_image, "fails: there is no display", "nothing"},
+    {"query-ohui-status", query_ohui_status, "fails: there is no OHUI", "nothing"},
     {"query-iothreads", query_iothreads, "the iothreads", "list"},
     {"query-plugins", query_plugins, "every plugin file that was found, with its state and what it offers", "list"},
     {"plugin-load", plugin_load, "takes in one more plugin file", "object", kPluginFile},

@@ -12,7 +12,7 @@ QUERIES = ("query-status query-version query-commands query-kvm query-machines q
            "query-plugins query-cpus query-hotpluggable-cpus query-iothreads query-block qom-list-types query-events "
            "query-named-block-nodes query-blockstats query-block-jobs query-mem query-tpm-models query-tpm-types "
            "query-gic-capabilities query-migrate-capabilities query-sev-capabilities "
-           "query-command-line-options").split()
+           "query-command-line-options query-migrate").split()
 
 
 def _spin(bench):
