@@ -1,8 +1,8 @@
 // A virtio entropy device (virtio 1.2 §5.4) whose bytes count up, so that a guest's /dev/hwrng shows who made them.
 #include <array>
-#include <nacre/loop.hpp>
+#include <nacre/request_queue.hpp>
 #include <nacre/virtio_device.hpp>
-#include <nacre/virtqueue.hpp>
+#include <numeric>
 
 namespace {
 
@@ -21,52 +21,26 @@ class @Class@ : public VirtioDevice {
 
   Status realize(nacre_error* slot) override {
     next_ = static_cast<uint8_t>(u64("first").value_or(0));
-    Status timer = later_.start(host.loop->of(instance()), on_work, this, slot);
-    return timer ? attach(kDeviceId, 0, {&kQueueSize, 1}, {}, slot) : timer;
+    return attach(kDeviceId, 0, {&kQueueSize, 1}, {}, slot);
   }
   Status activate(const VirtioActivation& driver, nacre_error* slot) override {
-    const nacre_virtqueue& queue = driver.queue(0);
-    if (!queue.ready) return {};
-    memory_ = host.memory->acquire(instance());
-    Status started = fail("the queue is not in memory");
-    if (ring_.start(queue, MemoryView(memory_), driver.features()))
-      started = kick_.start(host.loop->of(instance()), queue.kick_fd, NACRE_LOOP_READ | NACRE_LOOP_EDGE, on_work, this, slot);
-    if (!started) deactivate();
-    return started;
+    return requests_.start(instance(), driver.queue(0), driver.features(), slot);
   }
-  void deactivate() override {
-    kick_.stop();
-    later_.disarm();
-    if (memory_) host.memory->release(instance(), std::exchange(memory_, nullptr));
-  }
+  void deactivate() override { requests_.stop(); }
 
  private:
-  static void on_work(void* self) noexcept { static_cast<@Class@*>(self)->work(); }
-
-  // Answers at most a ring full of requests: the loop has other devices to serve, the timer brings it back.
-  void work() {
-    uint32_t left = ring_.num();
-    for (DescriptorChain chain; left > 0;) {
-      const Virtqueue::Pop popped = ring_.pop(chain, buffers_.data(), kQueueSize);
-      if (popped == Virtqueue::Pop::Broken) return kick_.stop(), needs_reset(ring_.broken());
-      if (popped == Virtqueue::Pop::Empty && !ring_.rearm()) break;
-      if (popped == Virtqueue::Pop::Chain) ring_.push(chain.head, fill(chain.writable)), --left;
-    }
-    ring_.publish();
-    if (left == 0) later_.arm(1);
-  }
-  uint32_t fill(IoVector& buffer) {
+  // Fills the driver's buffer, or its first bytes; returns how many.
+  uint32_t answer(DescriptorChain& request) {
     std::array<uint8_t, 256> bytes;
-    for (uint8_t& byte : bytes) byte = next_++;
-    return static_cast<uint32_t>(buffer.put_front(bytes.data(), bytes.size()));
+    std::iota(bytes.begin(), bytes.end(), next_);
+    const uint64_t written = request.writable.put_front(bytes.data(), bytes.size());
+    next_ = static_cast<uint8_t>(next_ + written);
+    return static_cast<uint32_t>(written);
   }
 
   uint8_t next_ = 0;
-  const nacre_memory_view* memory_ = nullptr;
-  Virtqueue ring_;
-  std::array<iovec, kQueueSize> buffers_;
-  Watch kick_;
-  Timer later_;
+  RequestQueue requests_{[this](DescriptorChain& request) { return answer(request); },
+                         [this](const char* why) { needs_reset(why); }};
 };
 
 constexpr nacre_type kType = device_type<@Class@>("@name@", "virtio", "counting bytes as a source of entropy", kProps);
