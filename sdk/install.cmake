@@ -4,6 +4,7 @@
 # P/share/cmake/NacreSdk     find_package(NacreSdk) and nacre_add_plugin()
 # P/share/pkgconfig          nacre-sdk.pc, for other build systems
 # P/share/nacre/template     what `nacre plugin new` writes
+# P/share/nacre/examples     plugins in C and in Rust
 # No file names P, so that the whole may be moved.
 include(CMakePackageConfigHelpers)
 
@@ -33,4 +34,4 @@ file(GLOB_RECURSE templates RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}/template CONFIG
 foreach(template ${templates})
   configure_file(template/${template} ${CMAKE_BINARY_DIR}/template/${template} COPYONLY)
 endforeach()
-install(DIRECTORY template DESTINATION ${CMAKE_INSTALL_DATADIR}/nacre COMPONENT sdk)
+install(DIRECTORY template examples DESTINATION ${CMAKE_INSTALL_DATADIR}/nacre COMPONENT sdk USE_SOURCE_PERMISSIONS)
