@@ -15,7 +15,8 @@ configure_package_config_file(cmake/NacreSdkConfig.cmake.in ${sdk_made}/NacreSdk
   INSTALL_DESTINATION ${sdk_cmake} PATH_VARS CMAKE_INSTALL_INCLUDEDIR
   NO_SET_AND_CHECK_MACRO NO_CHECK_REQUIRED_COMPONENTS_MACRO)
 # During 0.x each minor may change everything.
-write_basic_package_version_file(${sdk_made}/NacreSdkConfigVersion.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+write_basic_package_version_file(${sdk_made}/NacreSdkConfigVersion.cmake
+  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 
 # pkg-config finds the prefix by the place of its file.
 file(RELATIVE_PATH SDK_PREFIX /prefix/${CMAKE_INSTALL_DATADIR}/pkgconfig /prefix)

@@ -25,7 +25,8 @@
 # locked belong to: SHA-1 of the version and of the contract's headers. It is the same for the host, which gets it in the
 # generated header core/plugin/version.hpp.
 #
-# NacreSdk_VERSION and NacreSdk_ABI_DIR (where nacre/abi/*.h is) come from find_package(), in the tree from its first file.
+# NacreSdk_VERSION and NacreSdk_ABI_DIR (where nacre/abi/*.h is) come from find_package(), in the tree from its first
+# file.
 include_guard(GLOBAL)
 
 function(nacre_host_build_id variable)
