@@ -5,6 +5,7 @@
 # P/share/pkgconfig          nacre-sdk.pc, for other build systems
 # P/share/nacre/template     what `nacre plugin new` writes
 # P/share/nacre/examples     plugins in C and in Rust
+# P/share/nacre/README.md    the authors' guide
 # No file names P, so that the whole may be moved.
 include(CMakePackageConfigHelpers)
 
@@ -36,3 +37,4 @@ foreach(template ${templates})
   configure_file(template/${template} ${CMAKE_BINARY_DIR}/template/${template} COPYONLY)
 endforeach()
 install(DIRECTORY template examples DESTINATION ${CMAKE_INSTALL_DATADIR}/nacre COMPONENT sdk USE_SOURCE_PERMISSIONS)
+install(FILES README.md DESTINATION ${CMAKE_INSTALL_DATADIR}/nacre COMPONENT sdk)
