@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <optional>
 
 #include "core/backend/char_stdio.hpp"
@@ -12,6 +13,7 @@
 #include "core/cli/assemble.hpp"
 #include "core/cli/daemon.hpp"
 #include "core/cli/options.hpp"
+#include "core/cli/plugin_command.hpp"
 #include "core/cli/tell.hpp"
 #include "core/plugin/breadcrumb.hpp"
 
@@ -49,6 +51,8 @@ int main(int argc, char** argv) {
   log::set_level_from_environment();
   crash::install_handlers(restore_terminal);
 
+  if (argc > 1 && std::strcmp(argv[1], "plugin") == 0)
+    return cli::plugin_command({argv + 2, static_cast<size_t>(argc - 2)});
   Result<cli::Options> options = cli::parse({argv + 1, static_cast<size_t>(argc - 1)});
   if (!options) return refuse(options.error());
   if (options->help) return cli::tell(*options);

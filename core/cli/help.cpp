@@ -85,7 +85,7 @@ std::string usage() {
     if (option.section == Section::Ignored) text += fmt::format(" -{}", option.name);
   text +=
       "\n\nMore about one option: '-OPTION help'; about a machine or device: '-machine TYPE,help', "
-      "'-device DRIVER,help'.\n";
+      "'-device DRIVER,help'.\nPlugins by themselves, and projects for new ones: 'nacre plugin help'.\n";
   return text;
 }
 

@@ -98,7 +98,8 @@ TEST(Negotiate, TheLockedTierBelongsToOneBuild) {
 
 TEST(Negotiate, FlagsOfTheLowerHalfMustBeUnderstood) {
   Manifest manifest = plugin(0, 1, 1);
-  manifest.flags = 1u << 20;
+  manifest.flags =
+      1u << 20 | NACRE_NOTE_NEEDS_KVM_FD | NACRE_NOTE_WANTS_THREAD | NACRE_NOTE_CAN_ISOLATE | NACRE_NOTE_HAS_STATE;
   EXPECT_EQ(verdict(manifest, host(0, 1)), "accepted");
   manifest.flags = 1u << 5;
   EXPECT_EQ(

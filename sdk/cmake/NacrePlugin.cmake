@@ -15,22 +15,25 @@
 #   the entry as NACRE_PLUGIN_ID and NACRE_PLUGIN_VERSION;
 # - with every symbol resolved at link time, so that it has no undefined symbol of the host;
 # - checked after each link by check-plugin-link, which fails the build;
-# - installed to ${CMAKE_INSTALL_LIBDIR}/nacre/plugins by rename: writing over a library that a running host has mapped
-#   would end that host.
+# - installed to ${CMAKE_INSTALL_LIBDIR}/nacre/plugins of the prefix by rename: writing over a library that a running
+#   host has mapped would end that host.
+# One implementation serves Nacre's own tree and every other project: find_package(NacreSdk) includes this file.
 # kind is device, machine, block, net or chardev. libgcc is taken from the shared library that libstdc++ brings anyway:
 # a second unwinder of another version in the plugin would be a hazard and would cost memory.
 #
 # nacre_host_build_id(<variable> [<header>...]) gives the 40 hexadecimal digits of the host build that plugins of tier
 # locked belong to: SHA-1 of the version and of the contract's headers. It is the same for the host, which gets it in the
 # generated header core/plugin/version.hpp.
+#
+# NacreSdk_VERSION and NacreSdk_ABI_DIR (where nacre/abi/*.h is) come from find_package(), in the tree from its first
+# file.
 include_guard(GLOBAL)
-include(GNUInstallDirs)
 
 function(nacre_host_build_id variable)
-  file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../abi/nacre/abi/*.h)
+  file(GLOB headers CONFIGURE_DEPENDS ${NacreSdk_ABI_DIR}/nacre/abi/*.h)
   list(SORT headers)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${headers})
-  set(sums "${nacre_VERSION}")
+  set(sums "${NacreSdk_VERSION}")
   foreach(header ${headers})
     file(SHA1 ${header} sum)
     get_filename_component(name ${header} NAME)
@@ -167,8 +170,11 @@ function(nacre_add_plugin name)
     set(target ${name}-plugin)
   endif()
   add_library(${target} MODULE ${ARG_SOURCES} ${note})
-  target_link_libraries(${target} PRIVATE nacre_sdk_headers ${ARG_LIBS})
-  target_compile_features(${target} PRIVATE cxx_std_20)
+  target_link_libraries(${target} PRIVATE NacreSdk::sdk ${ARG_LIBS})
+  get_property(languages GLOBAL PROPERTY ENABLED_LANGUAGES)
+  if("CXX" IN_LIST languages)
+    target_compile_features(${target} PRIVATE cxx_std_20)
+  endif()
   target_compile_definitions(${target} PRIVATE
     NACRE_PLUGIN_ID="${ARG_ID}" NACRE_PLUGIN_VERSION="${ARG_VERSION}")
   target_compile_options(${target} PRIVATE -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections
@@ -209,9 +215,16 @@ function(nacre_add_plugin name)
   endif()
 
   if(NOT ARG_NO_INSTALL)
-    set(directory ${CMAKE_INSTALL_FULL_LIBDIR}/nacre/plugins)
+    # Here and not above: its variables are those of a directory, and this file is read once.
+    include(GNUInstallDirs)
+    # Absolute where the project says so; else of the prefix at the time of installation.
+    set(directory ${CMAKE_INSTALL_LIBDIR}/nacre/plugins)
+    if(NOT IS_ABSOLUTE ${directory})
+      set(directory "\${CMAKE_INSTALL_PREFIX}/${directory}")
+    endif()
     install(CODE "
-      set(directory \"\$ENV{DESTDIR}${directory}\")
+      get_filename_component(directory \"${directory}\" ABSOLUTE)
+      set(directory \"\$ENV{DESTDIR}\${directory}\")
       file(MAKE_DIRECTORY \"\${directory}\")
       file(COPY_FILE \"$<TARGET_FILE:${target}>\" \"\${directory}/.${name}.so.tmp\")
       if(CMAKE_INSTALL_DO_STRIP)

@@ -1,0 +1,240 @@
+// What a plugin file is, and what becomes of it on the way into a VMM: the registry's steps one by one, in its words.
+#include <nacre/abi/note.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <optional>
+
+#include "core/cli/plugin_command.hpp"
+#include "core/plugin/directory.hpp"
+#include "core/plugin/module.hpp"
+#include "core/plugin/negotiate.hpp"
+#include "core/plugin/registry.hpp"
+#include "core/vm/host/services.hpp"
+
+namespace nacre::cli {
+namespace {
+
+constexpr unsigned kLoadSeconds = 10;  // of constructors, entry and init()
+constexpr int kRefused = 3;            // status of the child that has said why the plugin does not load
+
+std::string parent_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string name_of(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+// One line for each check; remembers whether one has failed.
+class Report {
+ public:
+  explicit Report(bool silent) : silent_(silent) {}
+
+  void fine(const std::string& what) {
+    if (!silent_) std::printf("ok      %s\n", what.c_str());
+  }
+  void wrong(const std::string& sentence) {
+    failed_ = true;
+    std::printf("wrong   %s\n", sentence.c_str());
+  }
+  // Another process has printed what is wrong.
+  void failed_elsewhere() { failed_ = true; }
+  void note(const std::string& sentence) {
+    if (!silent_) std::printf("note    %s\n", sentence.c_str());
+  }
+  bool failed() const { return failed_; }
+
+ private:
+  bool silent_;
+  bool failed_ = false;
+};
+
+// What could be read of the file.
+struct Subject {
+  PluginFile file;
+  std::optional<PluginNote> note;
+  std::optional<Manifest> manifest;
+};
+
+// Opens and reads the file as the registry would, but goes on after a fault as far as that makes sense.
+Subject read_subject(const std::string& path, Report& report) {
+  Subject subject;
+  const std::string parent = parent_of(path), name = name_of(path);
+  Result<PluginDirectory> directory = open_plugin_directory(parent, false);
+  if (directory) {
+    for (const std::string& warning : directory->warnings) report.note(warning);
+    report.fine(fmt::format("directory '{}' can be changed only by its owner and root", directory->path));
+  } else {
+    report.wrong(directory.error().message);
+    directory = open_plugin_directory(parent, true);
+    if (!directory) return subject;
+    directory->insecure = false;  // its file is judged by itself
+  }
+  if (access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
+    std::string others;
+    for (const std::string& other : directory->names) others += (others.empty() ? "" : ", ") + other;
+    report.wrong(fmt::format("plugin file '{}' does not exist. (Directory '{}' holds: {}.)", path, directory->path,
+                             others.empty() ? "no plugins" : others));
+    return subject;
+  }
+  Result<PluginFile> file = open_plugin_file(*directory, name);
+  if (file) {
+    report.fine(
+        fmt::format("'{}' is a regular file, {} bytes, that only its owner and root can write", name, file->size));
+  } else {
+    report.wrong(file.error().message);
+    directory->insecure = true;
+    file = open_plugin_file(*directory, name);
+    if (!file) return subject;
+  }
+  if (name.starts_with('.') || !name.ends_with(".so"))
+    report.note(
+        fmt::format("a plugin directory is searched for names that end in .so; '{}' would be passed over.", name));
+  subject.file = std::move(*file);
+
+  Result<PluginNote> note = read_plugin_note(subject.file.fd.get(), subject.file.size, subject.file.path);
+  if (!note) {
+    report.wrong(note.error().message);
+    return subject;
+  }
+  report.fine("it is a shared object for this machine, with a plugin note");
+  subject.note = std::move(*note);
+  Result<Manifest> manifest = parse_manifest(*subject.note, subject.file.path);
+  if (!manifest) {
+    report.wrong(manifest.error().message);
+    return subject;
+  }
+  subject.manifest = std::move(*manifest);
+  report.fine(fmt::format("the note describes {}", subject.manifest->title()));
+  const HostVersion host(services::hello());
+  if (Status accepted = negotiate(*subject.manifest, host); !accepted)
+    report.wrong(accepted.error().message);
+  else
+    report.fine(fmt::format("Nacre {} offers what it needs: SDK {}.{} and {} host features", host.version,
+                            host.abi_major, host.abi_minor, subject.manifest->requires_extensions.size()));
+  return subject;
+}
+
+// In the child: maps and initialises; the exit status is 0 or kRefused.
+[[noreturn]] void load_and_exit(Subject& subject) {
+  alarm(kLoadSeconds);
+  const Manifest& manifest = *subject.manifest;
+  Result<const nacre_plugin*> plugin =
+      map_plugin(std::move(subject.file.fd), subject.file.size, subject.file.path, manifest, &services::hello());
+  Status started = plugin ? initialise_plugin(**plugin) : Status(plugin.error());
+  if (!started) std::printf("wrong   %s\n", started.error().message.c_str());
+  std::fflush(stdout);
+  // Not exit(): the plugin's destructors are no part of the question.
+  _exit(started ? 0 : kRefused);
+}
+
+// Loads it where nothing is lost if it takes the process with it.
+void load(Subject& subject, Report& report) {
+  const std::string title = subject.manifest->title();
+  std::fflush(stdout);
+  const pid_t child = fork();
+  if (child < 0) return report.wrong(fmt::format("no process to load it in: {}.", strerror(errno)));
+  if (child == 0) load_and_exit(subject);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0)
+    if (errno != EINTR) return report.wrong(fmt::format("the process that loads it is lost: {}.", strerror(errno)));
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+    return report.wrong(fmt::format(
+        "{} does not come back from being loaded within {} s. Its constructors, entry point and init() must not wait.",
+        title, kLoadSeconds));
+  if (WIFSIGNALED(status))
+    return report.wrong(
+        fmt::format("{} ends the process that loads it, by signal {} ({}). This is a defect of the plugin.", title,
+                    WTERMSIG(status), strsignal(WTERMSIG(status))));
+  if (WEXITSTATUS(status) == kRefused) return report.failed_elsewhere();
+  if (WEXITSTATUS(status) != 0)
+    return report.wrong(
+        fmt::format("{} ends the process that loads it, with status {}. This is a defect of the plugin.", title,
+                    WEXITSTATUS(status)));
+  report.fine("it loads, its entry point agrees with its note, and it starts");
+}
+
+// Another file that is in its way where plugins are installed.
+void look_for_rivals(const Subject& subject, Report& report) {
+  Registry installed(&services::hello(), {});
+  if (!installed.start()) return;
+  for (const PluginInfo& info : installed.query())
+    if (info.id == subject.manifest->id && info.path != subject.file.path)
+      report.note(
+          fmt::format("{} has the plugin id '{}' too; a VMM that sees both uses neither, unless -plugin prefer= "
+                      "says which.",
+                      info.path, info.id));
+  for (const DriverInfo& driver : installed.drivers())
+    for (const ProvidedType& type : subject.manifest->provides)
+      if (driver.kind == type.kind && type.answers_to(driver.name) && driver.plugin_id != subject.manifest->id)
+        report.note(fmt::format("{} '{}' is offered by '{}' ({}) too; users must choose with plugin=.",
+                                kind_name(driver.kind), driver.name, driver.plugin_id, driver.path));
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+void print(const char* name, const std::string& value) {
+  if (!value.empty()) std::printf("%-13s %s\n", name, value.c_str());
+}
+
+std::string flag_words(uint32_t flags) {
+  std::vector<std::string> words;
+  if (flags & NACRE_NOTE_NEEDS_KVM_FD) words.push_back("needs the descriptor of KVM");
+  if (flags & NACRE_NOTE_WANTS_THREAD) words.push_back("wants a thread of its own");
+  if (flags & NACRE_NOTE_CAN_ISOLATE) words.push_back("can run in a process of its own");
+  if (flags & NACRE_NOTE_HAS_STATE) words.push_back("saves its state");
+  return joined(words);
+}
+
+void describe(const Subject& subject) {
+  const Manifest& manifest = *subject.manifest;
+  print("file", subject.file.path);
+  print("id", manifest.id);
+  print("version", manifest.version);
+  print("name", manifest.name);
+  print("vendor", manifest.vendor);
+  print("license", manifest.license);
+  print("homepage", manifest.homepage);
+  print("support", manifest.support);
+  print("SDK", fmt::format("{}.{}, host {}.{} or later", manifest.abi_major, manifest.abi_minor_built,
+                           manifest.abi_major, manifest.abi_minor_needed));
+  print("tier", manifest.tier == NACRE_TIER_LOCKED ? "locked: for one build of Nacre" : "stable");
+  print("flags", flag_words(manifest.flags));
+  for (const ProvidedType& type : manifest.provides)
+    print("provides",
+          fmt::format("{} {}{}{}", kind_name(type.kind), type.name, type.bus.empty() ? "" : ", bus " + type.bus,
+                      type.aliases.empty() ? "" : ", also " + joined(type.aliases)));
+  print("requires", joined(manifest.requires_extensions));
+  print("optional", joined(manifest.optional_extensions));
+  print("libraries", joined(needed_libraries(subject.file.fd.get(), subject.file.size)));
+}
+
+}  // namespace
+
+int inspect_plugin(const std::string& path) {
+  Report report(true);
+  Subject subject = read_subject(path, report);
+  if (subject.manifest) describe(subject);
+  print("loadable", report.failed() ? "no" : "yes, by its note; 'nacre plugin doctor' tries it");
+  return report.failed() ? 1 : 0;
+}
+
+int examine_plugin(const std::string& path) {
+  Report report(false);
+  Subject subject = read_subject(path, report);
+  if (subject.manifest && !report.failed()) load(subject, report);
+  if (subject.manifest) look_for_rivals(subject, report);
+  std::printf("%s\n", report.failed() ? "This plugin does not load." : "This plugin loads.");
+  return report.failed() ? 1 : 0;
+}
+
+}  // namespace nacre::cli
