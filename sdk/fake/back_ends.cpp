@@ -179,6 +179,11 @@ int32_t vhost_fd(nacre_net*, uint32_t) noexcept {
   return -1;
 }
 
+void on_announce(nacre_net* net, nacre_callback announce, void* opaque) noexcept {
+  net->announce = announce;
+  net->announce_opaque = opaque;
+}
+
 nacre_status open_random(nacre_instance* instance, const char*, int32_t* fd, nacre_error*) noexcept {
   int& random = instance->back_ends->random;
   if (random < 0) random = ::open("/dev/urandom", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -191,8 +196,8 @@ nacre_status open_random(nacre_instance* instance, const char*, int32_t* fd, nac
 const nacre_block_v1 kBlock{sizeof(nacre_block_v1), 0, open_block, close_block, block_info, submit, drain};
 const nacre_chardev_v1 kChardev{sizeof(nacre_chardev_v1), 0, open_chardev, close_chardev, read_chardev, write_chardev,
                                 connect_chardev};
-const nacre_net_v1 kNet{sizeof(nacre_net_v1), 0,          open_net, close_net, net_info, net_fd, receive, send,
-                        set_offloads,         set_queues, vhost_fd};
+const nacre_net_v1 kNet{sizeof(nacre_net_v1), 0,          open_net, close_net,  net_info, net_fd, receive, send,
+                        set_offloads,         set_queues, vhost_fd, on_announce};
 const nacre_rng_v1 kRng{sizeof(nacre_rng_v1), 0, open_random};
 
 }  // namespace nacre::fake

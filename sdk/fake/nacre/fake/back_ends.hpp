@@ -31,6 +31,8 @@ struct nacre_net {
   nacre_instance* instance;
   std::deque<std::vector<uint8_t>> frames;  // to the device
   int fd;                                   // an eventfd: written to when there is a frame
+  nacre_callback announce = nullptr;        // what the device is to be told by
+  void* announce_opaque = nullptr;
 };
 
 namespace nacre::fake {

@@ -1,0 +1,40 @@
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <nacre/fake/host.hpp>
+
+namespace nacre::fake {
+namespace {
+
+// A table that has grown in the contract must have grown here.
+TEST(FakeHost, HasEveryFunctionOfEveryStableService) {
+  struct Service {
+    const char* id;
+    size_t size;
+    bool draft;
+  };
+#define NACRE_SERVICE(id, type, draft) {id, sizeof(type), draft != 0},
+  const Service services[] = {NACRE_EXTENSIONS(NACRE_SERVICE)};
+  for (const Service& service : services) {
+    const void* table = hello()->get_extension(service.id);
+    ASSERT_EQ(table == nullptr, service.draft) << service.id;
+    if (!table) continue;
+    uint32_t size;
+    std::memcpy(&size, table, sizeof size);
+    EXPECT_EQ(size, service.size) << service.id;
+    for (size_t at = 8; at + sizeof(void*) <= size; at += sizeof(void*)) {
+      void* function;
+      std::memcpy(&function, static_cast<const char*>(table) + at, sizeof function);
+      EXPECT_NE(function, nullptr) << service.id << " at " << at;
+    }
+  }
+}
+
+TEST(FakeHost, LacksWhatItIsToldToLack) {
+  EXPECT_EQ(hello({NACRE_EXT_QMP})->get_extension(NACRE_EXT_QMP), nullptr);
+  EXPECT_NE(hello()->get_extension(NACRE_EXT_QMP), nullptr);
+  EXPECT_EQ(hello()->get_extension("org.example.none/1"), nullptr);
+}
+
+}  // namespace
+}  // namespace nacre::fake
