@@ -2,6 +2,7 @@
 #
 # P/include/nacre            the contract (abi/*.h) and the C++ layer (*.hpp)
 # P/share/cmake/NacreSdk     find_package(NacreSdk) and nacre_add_plugin()
+# P/bin/plugin-check         the conformance tool
 # P/share/pkgconfig          nacre-sdk.pc, for other build systems
 # P/share/nacre/template     what `nacre plugin new` writes
 # P/share/nacre/examples     plugins in C and in Rust
