@@ -11,8 +11,7 @@ namespace nacre {
 namespace {
 
 // Bits of the half that must be understood which this host does.
-constexpr uint32_t kKnownFlags =
-    NACRE_NOTE_NEEDS_KVM_FD | NACRE_NOTE_WANTS_THREAD | NACRE_NOTE_CAN_ISOLATE | NACRE_NOTE_HAS_STATE;
+constexpr uint32_t kKnownFlags = NACRE_NOTE_NEEDS_KVM_FD;
 constexpr unsigned kMaxRevision = 16;
 
 std::string hex(const std::array<uint8_t, 20>& id) {

@@ -21,9 +21,10 @@ enum { NACRE_TIER_STABLE = 0, NACRE_TIER_LOCKED = 1 };
 enum { NACRE_ARCH_X86_64 = 1, NACRE_ARCH_AARCH64 = 2 };
 enum {
   NACRE_NOTE_NEEDS_KVM_FD = 1u << 0,
-  NACRE_NOTE_WANTS_THREAD = 1u << 8,
-  NACRE_NOTE_CAN_ISOLATE = 1u << 9,
-  NACRE_NOTE_HAS_STATE = 1u << 10
+  /* hints: a host that does not know them does without */
+  NACRE_NOTE_WANTS_THREAD = 1u << 16,
+  NACRE_NOTE_CAN_ISOLATE = 1u << 17,
+  NACRE_NOTE_HAS_STATE = 1u << 18
 };
 
 typedef struct nacre_note {
