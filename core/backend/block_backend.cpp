@@ -201,13 +201,15 @@ void BlockBackend::report(const char* what, uint64_t offset, uint64_t length, in
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   uint64_t ns = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-  uint64_t last = last_report_.load(std::memory_order_relaxed);
-  if ((last != 0 && ns - last < 1'000'000'000) || !last_report_.compare_exchange_strong(last, ns)) {
-    unreported_.fetch_add(1, std::memory_order_relaxed);
+  // Reads that fail do not hide that data was not written.
+  Reports& reports = reports_[std::string_view(what) != "read"];
+  uint64_t last = reports.last.load(std::memory_order_relaxed);
+  if ((last != 0 && ns - last < 1'000'000'000) || !reports.last.compare_exchange_strong(last, ns)) {
+    reports.withheld.fetch_add(1, std::memory_order_relaxed);
     return;
   }
   const Failure failure{what, error};
-  uint32_t more = unreported_.exchange(0, std::memory_order_relaxed);
+  uint32_t more = reports.withheld.exchange(0, std::memory_order_relaxed);
   log::error("block", "drive '{}': {} of {} bytes at {} in '{}' failed: {} (errno {}).{}", options_.id, what, length,
              offset, options_.file, failure.reason(), error,
              more ? fmt::format(" {} failures before it were not logged.", more) : "");

@@ -49,9 +49,9 @@ class BlockBackend {
     // In words, for people.
     std::string reason() const;
   };
-  // [main, before it is used] `failed` is called on any thread, at most once a second.
+  // [main, before it is used] `failed` is called on any thread, at most once a second for reads and once for the rest.
   void on_failure(std::function<void(const Failure&)> failed) { failed_ = std::move(failed); }
-  // Logs that a request failed and tells whoever wants to know, at most once a second. Any thread.
+  // Logs that a request failed and tells whoever wants to know, as often as that. Any thread.
   void report(const char* what, uint64_t offset, uint64_t length, int error);
 
  private:
@@ -73,8 +73,11 @@ class BlockBackend {
   BlockStatistics statistics_;
   std::function<void(const Failure&)> failed_;
   std::mutex read_modify_write_;
-  std::atomic<uint64_t> last_report_{0};  // CLOCK_MONOTONIC, ns
-  std::atomic<uint32_t> unreported_{0};
+  struct Reports {
+    std::atomic<uint64_t> last{0};  // CLOCK_MONOTONIC, ns
+    std::atomic<uint32_t> withheld{0};
+  };
+  Reports reports_[2];  // of reads, and of all that changes the disk
 };
 
 }  // namespace nacre

@@ -21,7 +21,8 @@ std::mutex mutex;
 std::set<std::string> asked;
 std::vector<std::string> noted;
 std::set<std::string> missing;
-std::map<std::string, const void*> shown;
+// Never ended: plugins keep what they were shown.
+std::map<std::string, const void*>& shown = *new std::map<std::string, const void*>;
 std::thread::id main_thread;
 nacre_host_hello greeting{};
 
