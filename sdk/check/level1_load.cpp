@@ -2,8 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <chrono>
-#include <cstring>
+#include <ctime>
 
 #include "exports.hpp"
 #include "test.hpp"
@@ -11,16 +10,22 @@
 namespace nacre::check {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-constexpr auto kSlow = std::chrono::milliseconds(100);
+constexpr int64_t kSlow = 100;  // milliseconds
+
+// Of this thread's work: a machine that is busy with something else makes no plugin slow.
+int64_t worked() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
 
 void maps(Subject& subject, const Options&, const std::string&) {
-  const auto begin = Clock::now();
+  const int64_t begin = worked();
   subject.start();
-  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
-  check(took <= kSlow,
-        fmt::format("mapping and init() took {} ms; the main thread of a VMM must not wait for more than {}.",
-                    took.count(), kSlow.count()));
+  const int64_t took = worked() - begin;
+  check(took <= kSlow, fmt::format("mapping and init() are {} ms of work; the main thread of a VMM must not wait for "
+                                   "more than {}.",
+                                   took, kSlow));
 }
 
 void exports(Subject& subject, const Options&, const std::string&) {

@@ -56,14 +56,16 @@ void never_blocks_a_vcpu(Subject& subject, const Options& options, const std::st
       long waits = -1;
       std::thread vcpu([&] {
         std::mt19937_64 random(options.seed);
-        rusage before, after;
-        ::getrusage(RUSAGE_THREAD, &before);
-        for (int pass = 0; pass < 100; ++pass) {
+        auto pass = [&] {
           for (uint64_t offset = 0; offset < std::min<uint64_t>(region.length, 256); ++offset) {
             if (region.ops.write) region.ops.write(region.opaque, offset, 1, random());
             if (region.ops.read) (void)region.ops.read(region.opaque, offset, 1);
           }
-        }
+        };
+        pass();  // code that is still on disk is nobody's fault
+        rusage before, after;
+        ::getrusage(RUSAGE_THREAD, &before);
+        for (int i = 0; i < 100; ++i) pass();
         ::getrusage(RUSAGE_THREAD, &after);
         waits = after.ru_nvcsw - before.ru_nvcsw;
       });
