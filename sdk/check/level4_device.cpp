@@ -14,19 +14,6 @@ namespace {
 using Driver = fake::VirtioDriver;
 using Descriptor = Driver::Descriptor;
 
-template <typename Run>
-void each_device(Subject& subject, Run run) {
-  subject.start();
-  for (const nacre_type* type : subject.devices()) {
-    Device device(*type, subject);
-    device.realize();
-    device.reset();
-    run(device);
-    device.unrealize();
-    device.destroy();
-  }
-}
-
 void activate(Device& device, Driver& driver) {
   nacre_error slot;
   check_done(driver.activate(~uint64_t{0}, &slot), slot,
@@ -114,7 +101,7 @@ void survives(Device& device, Driver& driver, const std::string& what) {
 }
 
 void hostile_rings(Subject& subject, const Options&, const std::string&) {
-  each_device(subject, [&](Device& device) {
+  with_each_device(subject, [&](Device& device) {
     if (!device.instance().virtio) return;
     Driver driver(device.instance());
     activate(device, driver);
@@ -137,7 +124,7 @@ void hostile_rings(Subject& subject, const Options&, const std::string&) {
 
 // With nothing to complain about, a chain comes back or waits; it never marks the device as broken.
 void empty_chains(Subject& subject, const Options&, const std::string&) {
-  each_device(subject, [&](Device& device) {
+  with_each_device(subject, [&](Device& device) {
     if (!device.instance().virtio) return;
     Driver driver(device.instance());
     activate(device, driver);
@@ -153,7 +140,7 @@ void empty_chains(Subject& subject, const Options&, const std::string&) {
 }
 
 void configuration_writes(Subject& subject, const Options& options, const std::string&) {
-  each_device(subject, [&](Device& device) {
+  with_each_device(subject, [&](Device& device) {
     nacre_virtio* virtio = device.instance().virtio.get();
     if (!virtio || !virtio->ops.config_written) return;
     Driver driver(device.instance());
@@ -172,7 +159,7 @@ void configuration_writes(Subject& subject, const Options& options, const std::s
 }
 
 void register_sweep(Subject& subject, const Options& options, const std::string&) {
-  each_device(subject, [&](Device& device) {
+  with_each_device(subject, [&](Device& device) {
     for (nacre_mmio_region& region : device.instance().regions) {
       const uint64_t length = std::min<uint64_t>(region.length, 4096);
       auto sweep = [&](uint64_t seed) {

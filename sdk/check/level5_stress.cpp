@@ -14,22 +14,8 @@ namespace {
 
 using Driver = fake::VirtioDriver;
 
-// Makes each device, has a driver use it a little, and ends it.
-template <typename Run>
-void with_each(Subject& subject, Run run) {
-  subject.start();
-  for (const nacre_type* type : subject.devices()) {
-    Device device(*type, subject);
-    device.realize();
-    device.reset();
-    run(device);
-    device.unrealize();
-    device.destroy();
-  }
-}
-
 void threads(Subject& subject, const Options&, const std::string&) {
-  with_each(subject, [](Device& device) {
+  with_each_device(subject, [](Device& device) {
     std::thread([&] {
       for (nacre_mmio_region& region : device.instance().regions) {
         if (region.ops.write) region.ops.write(region.opaque, 0, 1, 0);
@@ -51,7 +37,7 @@ void threads(Subject& subject, const Options&, const std::string&) {
 }
 
 void never_blocks_a_vcpu(Subject& subject, const Options& options, const std::string&) {
-  with_each(subject, [&](Device& device) {
+  with_each_device(subject, [&](Device& device) {
     for (nacre_mmio_region& region : device.instance().regions) {
       long waits = -1;
       std::thread vcpu([&] {
@@ -78,7 +64,7 @@ void never_blocks_a_vcpu(Subject& subject, const Options& options, const std::st
 }
 
 void fuzz(Subject& subject, const Options& options, const std::string&) {
-  with_each(subject, [&](Device& device) {
+  with_each_device(subject, [&](Device& device) {
     std::mt19937_64 random(options.seed);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(options.fuzz_seconds);
     std::unique_ptr<Driver> driver;

@@ -1,5 +1,5 @@
-// What a process holds of its kernel's, to see what a device leaves behind. Under a sanitizer mappings and heap are that
-// one's own business, and stay 0.
+// What a process holds of its kernel's, to see what a device leaves behind. Under a sanitizer mappings and heap are
+// that one's own business, and stay 0.
 #pragma once
 
 #include <cstddef>

@@ -94,4 +94,18 @@ class Device {
   bool realized_ = false;
 };
 
+// Starts the plugin, and makes each of its devices, realized and reset, for `run`, and ends it.
+template <typename Run>
+void with_each_device(Subject& subject, Run run) {
+  subject.start();
+  for (const nacre_type* type : subject.devices()) {
+    Device device(*type, subject);
+    device.realize();
+    device.reset();
+    run(device);
+    device.unrealize();
+    device.destroy();
+  }
+}
+
 }  // namespace nacre::check
