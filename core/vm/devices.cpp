@@ -155,8 +155,9 @@ Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::s
 }
 
 size_t Devices::count_of_plugin(const std::string& plugin_id) const {
-  return static_cast<size_t>(
-      std::count_if(devices_.begin(), devices_.end(), [&](auto& device) { return device->plugin_id == plugin_id; }));
+  const auto of_it = [&](auto& device) { return device->plugin_id == plugin_id; };
+  return static_cast<size_t>(std::count_if(devices_.begin(), devices_.end(), of_it)) +
+         vm_.back_ends_of_plugin(plugin_id);
 }
 
 Status Devices::realize(nacre_instance& device) {

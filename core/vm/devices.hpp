@@ -41,6 +41,7 @@ class Devices {
   void clear();
 
   nacre_instance* find(const std::string& id);
+  // With the back ends that it serves.
   size_t count_of_plugin(const std::string& plugin_id) const;
   const std::vector<std::unique_ptr<nacre_instance>>& all() const { return devices_; }
 

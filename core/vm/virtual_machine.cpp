@@ -10,9 +10,11 @@ namespace nacre {
 VirtualMachine::VirtualMachine(EventLoop& loop, Registry& registry)
     : loop_(loop),
       registry_(registry),
-      disks_([this](const std::string& id, const BlockBackend::Failure& failure) {
-        loop_.post([this, id, failure] { tell_of_failure(id, failure); });
-      }),
+      disks_(
+          [this](const std::string& id, const BlockBackend::Failure& failure) {
+            loop_.post([this, id, failure] { tell_of_failure(id, failure); });
+          },
+          [this](const BlockOptions& options) { return open_plugin_block(*this, options); }),
       life_cycle_(*this),
       devices_(*this, registry),
       replaceable_slots_(*this) {}

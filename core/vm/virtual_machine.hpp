@@ -18,6 +18,7 @@
 #include "core/vm/netdevs.hpp"
 #include "core/vm/passed_fds.hpp"
 #include "core/vm/platform.hpp"
+#include "core/vm/plugin_back_end.hpp"
 #include "core/vm/replaceable_slots.hpp"
 
 namespace nacre {
@@ -63,6 +64,12 @@ class VirtualMachine {
   Devices& devices() { return devices_; }
   ReplaceableSlots& replaceable_slots() { return replaceable_slots_; }
   LifeCycle& life_cycle() { return life_cycle_; }
+  // How many back ends a plugin serves, so that it is not disabled meanwhile.
+  void count_back_end(const std::string& plugin_id, int more) { back_ends_[plugin_id] += more; }
+  size_t back_ends_of_plugin(const std::string& plugin_id) const {
+    auto found = back_ends_.find(plugin_id);
+    return found == back_ends_.end() ? 0 : static_cast<size_t>(found->second);
+  }
   Disks& disks() { return disks_; }
   Chardevs& chardevs() { return chardevs_; }
   RandomSources& random_sources() { return random_sources_; }
@@ -80,12 +87,13 @@ class VirtualMachine {
   Registry& registry_;
   PluginMonitor* monitor_ = nullptr;
   std::map<std::string, std::unique_ptr<IoThread>> iothreads_;
+  std::map<std::string, int> back_ends_;  // by id of the plugin
   Disks disks_;
   Chardevs chardevs_;
   RandomSources random_sources_;
   Balloon balloon_;
   PassedFds passed_fds_;
-  Netdevs netdevs_;
+  Netdevs netdevs_{[this](const NetOptions& options) { return open_plugin_net(*this, options); }};
   Announcer announcer_{loop_, [this](const std::vector<std::string>& names) { netdevs_.announce(names); }};
   LifeCycle life_cycle_;
   std::unique_ptr<Platform> platform_;
