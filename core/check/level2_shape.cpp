@@ -3,14 +3,17 @@
 
 #include <cstring>
 
+#include "back_end.hpp"
 #include "core/plugin/properties.hpp"
 #include "test.hpp"
 
 namespace nacre::check {
 namespace {
 
-// Makes and ends one of each device; where it cannot be realized here, that it can be made is all that is asked.
+// Makes and ends one of each device and back end; where it cannot be realized here, that it can be made is all that is
+// asked.
 void make_each(Subject& subject) {
+  make_each_back_end(subject);
   for (const nacre_type* type : subject.devices()) {
     Device device(*type, subject);
     try {
@@ -33,7 +36,7 @@ void requires_what_it_uses(Subject& subject, const Options&, const std::string&)
 
 void properties(Subject& subject, const Options&, const std::string&) {
   subject.start();
-  for (const nacre_type* type : subject.devices()) {
+  for (const nacre_type* type : subject.types(0)) {
     std::set<std::string> names;
     for (const nacre_prop& prop : properties_of(*type)) {
       const std::string name = prop.name ? prop.name : "";

@@ -15,9 +15,17 @@ std::vector<Test> tests_for(const Subject& subject) {
   std::vector<Test> tests;
   add_load_tests(tests);
   add_shape_tests(tests, subject);
-  add_life_tests(tests);
-  add_device_tests(tests);
-  add_stress_tests(tests);
+  const auto& types = subject.manifest().provides;
+  const auto is_back_end = [](const ProvidedType& type) {
+    return type.kind == NACRE_KIND_BLOCK || type.kind == NACRE_KIND_NET || type.kind == NACRE_KIND_CHARDEV;
+  };
+  if (!std::all_of(types.begin(), types.end(), is_back_end)) {
+    add_life_tests(tests);
+    add_device_tests(tests);
+    add_stress_tests(tests);
+  }
+  if (std::any_of(types.begin(), types.end(), is_back_end)) add_back_end_tests(tests);
+  std::stable_sort(tests.begin(), tests.end(), [](const Test& a, const Test& b) { return a.level < b.level; });
   return tests;
 }
 

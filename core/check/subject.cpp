@@ -103,10 +103,11 @@ const nacre_plugin& Subject::start(const std::set<std::string>& without) {
   return plugin;
 }
 
-std::vector<const nacre_type*> Subject::devices() const {
+std::vector<const nacre_type*> Subject::types(uint32_t kind) const {
   std::vector<const nacre_type*> found;
   for (uint32_t i = 0; i < plugin_->n_types; ++i)
-    if (plugin_->types[i]->kind == NACRE_KIND_DEVICE) found.push_back(plugin_->types[i]);
+    if (const uint32_t own = plugin_->types[i]->kind; kind ? own == kind : own != NACRE_KIND_MACHINE)
+      found.push_back(plugin_->types[i]);
   return found;
 }
 

@@ -41,8 +41,9 @@ class Subject {
   const nacre_plugin& map(const std::set<std::string>& without = {});
   // The same, and calls init().
   const nacre_plugin& start(const std::set<std::string>& without = {});
-  // Its device types, once it is mapped.
-  std::vector<const nacre_type*> devices() const;
+  // Its types of a kind, once it is mapped; 0: of devices and back ends.
+  std::vector<const nacre_type*> types(uint32_t kind) const;
+  std::vector<const nacre_type*> devices() const { return types(NACRE_KIND_DEVICE); }
 
  private:
   std::string path_;

@@ -1,12 +1,6 @@
 // A back end that a plugin provides: made of its driver's name and its properties, as a device is.
 #pragma once
 
-#include <nacre/abi/block_driver.h>
-#include <nacre/abi/chardev_driver.h>
-#include <nacre/abi/net_driver.h>
-
-#include <algorithm>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,6 +8,7 @@
 
 #include "core/base/error_slot.hpp"
 #include "core/plugin/breadcrumb.hpp"
+#include "core/plugin/driver_tables.hpp"
 #include "core/vm/instance.hpp"
 
 namespace nacre {
@@ -60,17 +55,6 @@ class PluginInstance {
   std::unique_ptr<nacre_instance> instance_;
 };
 
-// Whether a table has all that may not be NULL.
-inline bool is_complete(const nacre_block_driver_ops& ops) {
-  return ops.create && ops.destroy && ops.open && ops.close && ops.info && ops.submit;
-}
-inline bool is_complete(const nacre_chardev_driver_ops& ops) {
-  return ops.create && ops.destroy && ops.open && ops.close && ops.read && ops.write;
-}
-inline bool is_complete(const nacre_net_driver_ops& ops) {
-  return ops.create && ops.destroy && ops.open && ops.close && ops.info && ops.fd && ops.receive && ops.send;
-}
-
 // The same with its functions, which are those of the table `Ops`.
 template <typename Ops>
 class PluginBackEnd {
@@ -84,8 +68,7 @@ class PluginBackEnd {
 
   Status make(VirtualMachine& vm, const PluginBackEndOptions& options) {
     if (Status prepared = instance_.prepare(vm, options); !prepared) return prepared;
-    if (const auto* table = static_cast<const Ops*>(instance_->type->ops))
-      std::memcpy(&ops_, table, std::min<size_t>(table->size, sizeof ops_));
+    ops_ = table_of<Ops>(*instance_->type);
     if (!is_complete(ops_))
       return fail("{}: plugin '{}' lacks functions that its kind must have; that is a defect of it.", instance_->name(),
                   instance_->plugin_id);

@@ -1,4 +1,6 @@
 // A plugin's character back ends.
+#include <algorithm>
+
 #include "core/backend/chardev.hpp"
 #include "core/vm/plugin_back_end.hpp"
 

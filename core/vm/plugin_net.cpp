@@ -1,4 +1,6 @@
 // A plugin's networks.
+#include <algorithm>
+
 #include "core/backend/net_backend.hpp"
 #include "core/vm/plugin_back_end.hpp"
 
