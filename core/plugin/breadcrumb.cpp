@@ -93,7 +93,13 @@ bool was_overwritten(const Module& module) {
                                          now.st_mtim.tv_nsec != module.modified.tv_nsec);
 }
 
-void on_signal(int number, siginfo_t*, void* context) {
+const Module* module_at(uintptr_t address) {
+  for (size_t i = 0; i < n_modules.load(std::memory_order_acquire); ++i)
+    if (address >= modules[i].start && address < modules[i].end) return &modules[i];
+  return nullptr;
+}
+
+void on_signal(int number, siginfo_t* info, void* context) {
   int saved = errno;
   if (!reported.exchange(true)) {
     uintptr_t pc = program_counter(context);
@@ -105,13 +111,13 @@ void on_signal(int number, siginfo_t*, void* context) {
       line << "fatal: the VMM crashed outside of every plugin";
     }
     line << " (" << signal_name(number) << " at ";
-    const Module* module = nullptr;
-    for (size_t i = 0; i < n_modules.load(std::memory_order_acquire); ++i)
-      if (pc >= modules[i].start && pc < modules[i].end) module = &modules[i];
-    if (module)
+    if (const Module* module = module_at(pc))
       line << "offset ", line.hex(pc - module->start) << " of " << module->file;
     else
       line << "address ", line.hex(pc);
+    const auto reached = reinterpret_cast<uintptr_t>(info->si_addr);
+    if (const Module* module = module_at(reached); module && reached != pc)
+      line << ", reaching for offset ", line.hex(reached - module->start) << " of " << module->file;
     line << ").";
     for (size_t i = 0; i < n_modules.load(std::memory_order_acquire); ++i)
       if (was_overwritten(modules[i]))

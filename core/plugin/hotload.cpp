@@ -156,9 +156,7 @@ void Registry::tell_rejections() {
 void Registry::report_failure(const nacre_type* type, const std::string& reason) {
   if (!events_) return;
   for (const auto& file : files_) {
-    if (!file->mapped()) continue;
-    const nacre_type* const* types = file->plugin->types;
-    if (std::find(types, types + file->plugin->n_types, type) != types + file->plugin->n_types)
+    if (std::find(file->types.begin(), file->types.end(), type) != file->types.end())
       return events_->plugin_failed(file->manifest.id, file->path, reason);
   }
 }

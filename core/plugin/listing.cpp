@@ -13,7 +13,7 @@ PluginInfo Registry::info_of(const File& file) const {
   info.path = file.path;
   info.state = file.state;
   info.reason = file.reason;
-  info.code = file.plugin;
+  info.types = file.types;
   if (manifest.id.empty()) return info;
   info.id = manifest.id;
   info.name = manifest.name;
@@ -41,8 +41,7 @@ std::vector<DriverInfo> Registry::drivers(uint32_t kind) const {
     for (const ProvidedType& type : file->manifest.provides) {
       if (kind != 0 && type.kind != kind) continue;
       DriverInfo info{type.kind, type.name, type.aliases, type.bus, {}, file->manifest.id, file->path, false};
-      for (uint32_t i = 0; file->plugin && i < file->plugin->n_types; ++i) {
-        const nacre_type* loaded = file->plugin->types[i];
+      for (const nacre_type* loaded : file->overwritten() ? std::vector<const nacre_type*>() : file->types) {
         if (loaded && loaded->kind == type.kind && loaded->name && type.name == loaded->name && loaded->help)
           info.help = loaded->help;
       }

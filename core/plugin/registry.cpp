@@ -26,10 +26,9 @@ std::string as_clause(const std::string& reason, const std::string& path) {
   return clause;
 }
 
-const nacre_type* type_of(const nacre_plugin& plugin, uint32_t kind, const std::string& name) {
-  for (uint32_t i = 0; i < plugin.n_types; ++i)
-    if (const nacre_type* type = plugin.types[i]; type && type->kind == kind && type->name && name == type->name)
-      return type;
+const nacre_type* type_of(const std::vector<const nacre_type*>& types, uint32_t kind, const std::string& name) {
+  for (const nacre_type* type : types)
+    if (type && type->kind == kind && type->name && name == type->name) return type;
   return nullptr;
 }
 
@@ -266,7 +265,7 @@ Result<LoadedType> Registry::load(uint32_t kind, const std::string& name, const 
   }
   for (const ProvidedType& type : file.manifest.provides)
     if (type.kind == kind && type.answers_to(name))
-      return LoadedType{type_of(*file.plugin, kind, type.name), file.manifest.id, file.path};
+      return LoadedType{type_of(file.types, kind, type.name), file.manifest.id, file.path};
   return unknown(kind, name);
 }
 
@@ -299,6 +298,7 @@ Status Registry::map(File& file) {
   Result<const nacre_plugin*> plugin = map_plugin(std::move(*image), file.stamp.size, file.path, file.manifest, host_);
   if (!plugin) return failed(plugin.error());
   file.plugin = *plugin;
+  file.types.assign(file.plugin->types, file.plugin->types + file.plugin->n_types);
   if (!options_.seal) file.image_fd = image_fd;
   file.state = PluginState::Mapped;
   if (Status started = initialise_plugin(*file.plugin); !started) return failed(started.error());

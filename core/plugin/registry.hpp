@@ -76,7 +76,7 @@ struct PluginInfo {
   std::string abi;     // "0.1"
   std::vector<std::string> drivers;
   std::vector<std::string> requires_extensions, optional_extensions;
-  const nacre_plugin* code = nullptr;  // lives as long as the process; NULL while it is not mapped
+  std::vector<const nacre_type*> types;  // by which its devices know it; empty while it is not mapped
 };
 
 // Told of plugins in the order in which things become true. Main thread only.

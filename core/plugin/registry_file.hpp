@@ -17,6 +17,7 @@ struct Registry::File {
   std::string reason;      // why it is rejected, failed, disabled or superseded
   bool duplicate = false;  // rejected because of another file with its id
   const nacre_plugin* plugin = nullptr;
+  std::vector<const nacre_type*> types;  // the plugin's, apart from its memory, which goes with its file
 
   void reject(std::string why) {
     state = PluginState::Rejected;

@@ -24,10 +24,9 @@ const char* type_name(uint32_t type) {
 size_t instances_of(VirtualMachine& vm, const std::string& id) {
   return vm.count_instances([&](const nacre_instance& instance) { return instance.plugin_id == id; });
 }
-size_t instances_of(VirtualMachine& vm, const nacre_plugin* code) {
-  if (!code) return 0;
+size_t instances_of(VirtualMachine& vm, const std::vector<const nacre_type*>& types) {
   return vm.count_instances([&](const nacre_instance& instance) {
-    return std::find(code->types, code->types + code->n_types, instance.type) != code->types + code->n_types;
+    return std::find(types.begin(), types.end(), instance.type) != types.end();
   });
 }
 
@@ -40,7 +39,7 @@ Answer query_plugins(VirtualMachine& vm, const json::object&, qmp::Context&) {
     json::object entry{{"path", plugin.path},           {"id", plugin.id},
                        {"version", plugin.version},     {"state", state_name(plugin.state)},
                        {"tier", plugin.tier},           {"abi", plugin.abi},
-                       {"drivers", std::move(drivers)}, {"devices", instances_of(vm, plugin.code)}};
+                       {"drivers", std::move(drivers)}, {"devices", instances_of(vm, plugin.types)}};
     if (!plugin.reason.empty()) entry["reason"] = plugin.reason;
     list.push_back(std::move(entry));
   }
