@@ -85,7 +85,7 @@ Subject read_subject(const std::string& path, Report& report) {
   Result<PluginFile> file = open_plugin_file(*directory, name);
   if (file) {
     report.fine(
-        fmt::format("'{}' is a regular file, {} bytes, that only its owner and root can write", name, file->size));
+        fmt::format("'{}' is a regular file, {} bytes, that only its owner and root can write", name, file->stamp.size));
   } else {
     report.wrong(file.error().message);
     directory->insecure = true;
@@ -97,7 +97,7 @@ Subject read_subject(const std::string& path, Report& report) {
         fmt::format("a plugin directory is searched for names that end in .so; '{}' would be passed over.", name));
   subject.file = std::move(*file);
 
-  Result<PluginNote> note = read_plugin_note(subject.file.fd.get(), subject.file.size, subject.file.path);
+  Result<PluginNote> note = read_plugin_note(subject.file.fd.get(), subject.file.stamp.size, subject.file.path);
   if (!note) {
     report.wrong(note.error().message);
     return subject;
@@ -125,7 +125,7 @@ Subject read_subject(const std::string& path, Report& report) {
   alarm(kLoadSeconds);
   const Manifest& manifest = *subject.manifest;
   Result<const nacre_plugin*> plugin =
-      map_plugin(std::move(subject.file.fd), subject.file.size, subject.file.path, manifest, &services::hello());
+      map_plugin(std::move(subject.file.fd), subject.file.stamp.size, subject.file.path, manifest, &services::hello());
   Status started = plugin ? initialise_plugin(**plugin) : Status(plugin.error());
   if (!started) std::printf("wrong   %s\n", started.error().message.c_str());
   std::fflush(stdout);
@@ -215,7 +215,7 @@ void describe(const Subject& subject) {
                       type.aliases.empty() ? "" : ", also " + joined(type.aliases)));
   print("requires", joined(manifest.requires_extensions));
   print("optional", joined(manifest.optional_extensions));
-  print("libraries", joined(needed_libraries(subject.file.fd.get(), subject.file.size)));
+  print("libraries", joined(needed_libraries(subject.file.fd.get(), subject.file.stamp.size)));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 
 #include "core/base/error_slot.hpp"
 #include "core/plugin/breadcrumb.hpp"
+#include "core/plugin/directory.hpp"
 #include "core/plugin/elf_note.hpp"
 
 namespace nacre {
@@ -103,7 +104,9 @@ void name_addresses(const Module& module) {
         return 1;
       },
       &search);
-  crash::add_module(module.file.c_str(), search.base, search.end);
+  const FileStamp stamp = stamp_of(module.fd.get()).value_or(FileStamp{});
+  crash::add_module({module.file.c_str(), search.base, search.end, module.fd.get(), static_cast<int64_t>(stamp.size),
+                     stamp.modified});
 }
 
 // What the entry shows, against the note by which the plugin was accepted.

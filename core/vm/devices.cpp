@@ -20,13 +20,6 @@ const nacre_device_ops& ops_of(const nacre_instance& instance) {
   return *static_cast<const nacre_device_ops*>(instance.type->ops);
 }
 
-// The words for a call of the plugin that failed.
-Error failure(const nacre_instance& instance, const char* function, nacre_status code, const ErrorSlot& slot) {
-  if (code == NACRE_PLUGIN_EXCEPTION)
-    return fail("{}", exception_text(instance.plugin_id, function, slot.text(""), instance.id));
-  return fail("{}: {}", instance.name(), slot.text("it cannot be made, and its plugin gave no reason."));
-}
-
 // The value of a property; "" when it is not there.
 std::string value_of(const Devices::Properties& properties, std::string_view name) {
   for (const auto& [own, value] : properties)
@@ -154,9 +147,13 @@ Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::s
   return add(driver, id, properties, true);
 }
 
-size_t Devices::count_of_plugin(const std::string& plugin_id) const {
-  return static_cast<size_t>(
-      std::count_if(devices_.begin(), devices_.end(), [&](auto& device) { return device->plugin_id == plugin_id; }));
+Error Devices::failure(const nacre_instance& instance, const char* function, nacre_status code,
+                       const std::string& words) {
+  if (code != NACRE_PLUGIN_EXCEPTION)
+    return fail("{}: {}", instance.name(), words.empty() ? "it cannot be made, and its plugin gave no reason." : words);
+  const std::string reason = exception_text(instance.plugin_id, function, words, instance.id);
+  registry_.report_failure(instance.type, reason);
+  return Error{reason};
 }
 
 Status Devices::realize(nacre_instance& device) {
@@ -169,7 +166,7 @@ Status Devices::realize(nacre_instance& device) {
   }
   if (code != NACRE_OK) {
     device.self = nullptr;
-    return failure(device, "create", code, slot);
+    return failure(device, "create", code, slot.text(""));
   }
   {
     Breadcrumb crumb(device.plugin_id, device.id, "realize");
@@ -177,7 +174,7 @@ Status Devices::realize(nacre_instance& device) {
   }
   if (code != NACRE_OK) {
     undo(device, false);
-    return failure(device, "realize", code, slot);
+    return failure(device, "realize", code, slot.text(""));
   }
   return {};
 }

@@ -41,7 +41,6 @@ class Devices {
   void clear();
 
   nacre_instance* find(const std::string& id);
-  size_t count_of_plugin(const std::string& plugin_id) const;
   const std::vector<std::unique_ptr<nacre_instance>>& all() const { return devices_; }
 
   // [vCPUs parked] Every device that is not on a virtio bus, as at power-on.
@@ -52,6 +51,7 @@ class Devices {
  private:
   Result<nacre_instance*> add(const std::string& driver, const std::string& id, const Properties& properties, bool hot);
   Status realize(nacre_instance& instance);
+  Error failure(const nacre_instance& instance, const char* function, nacre_status code, const std::string& words);
   void undo(nacre_instance& instance, bool realized);
 
   VirtualMachine& vm_;

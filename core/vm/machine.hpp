@@ -27,6 +27,7 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
+  const nacre_instance& instance() const { return *instance_; }
   const char* type_name() const { return instance_->type->name; }
   Status layout();
   Status build();

@@ -70,6 +70,11 @@ class VirtualMachine {
   PassedFds& passed_fds() { return passed_fds_; }
   Netdevs& netdevs() { return netdevs_; }
   Announcer& announcer() { return announcer_; }
+  // How many instances there are of which that holds: devices, those that wait in vacant slots, and the machine.
+  size_t count_instances(const std::function<bool(const nacre_instance&)>& holds) const;
+  // [any] The plugin of that type threw, in an instance: whoever listens to the registry is told.
+  void report_failure(const nacre_type* type, const std::string& reason);
+
   PluginMonitor* monitor() { return monitor_; }
   void set_monitor(PluginMonitor* monitor) { monitor_ = monitor; }
 

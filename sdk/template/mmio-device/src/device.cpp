@@ -61,7 +61,9 @@ class @Class@ : public Device {
   nacre_mmio_region* range_ = nullptr;
 };
 
-constexpr nacre_type kType = device_type<@Class@>("@name@", "mmio", "two registers", kProps, 0, 1);
+// It may come and go while the guest runs.
+constexpr nacre_type kType = device_type<@Class@>("@name@", "mmio", "two registers", kProps, NACRE_TYPE_HOTPLUGGABLE,
+                                                  1);
 
 }  // namespace
 
