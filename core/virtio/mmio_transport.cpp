@@ -6,6 +6,8 @@
 #include <bit>
 #include <cstring>
 
+#include "core/loop/lock_and_serve.hpp"
+
 namespace nacre::virtio {
 namespace {
 
@@ -92,7 +94,7 @@ Status MmioTransport::can_take_over(const VirtioDevice& device) const {
 }
 
 Status MmioTransport::replace(VirtioDevice& device) {
-  auto lock = lock_and_serve();
+  auto lock = lock_and_serve(mutex_);
   VirtioDevice& old = *device_;
   if (get(kStatus) == 0) {  // no driver has seen it
     old.plug_into(nullptr);

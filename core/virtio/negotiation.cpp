@@ -6,6 +6,8 @@
 #include <bit>
 #include <cstring>
 
+#include "core/loop/lock_and_serve.hpp"
+
 namespace nacre::virtio {
 
 void NegotiatedTransport::attach(VirtioDevice& device) {
@@ -31,19 +33,8 @@ void NegotiatedTransport::show_config(VirtioDevice& device) {
 }
 
 void NegotiatedTransport::reset() {
-  auto lock = lock_and_serve();
+  auto lock = lock_and_serve(mutex_);
   if (device_) reset_locked();
-}
-
-std::unique_lock<std::mutex> NegotiatedTransport::lock_and_serve() {
-  std::unique_lock lock(mutex_, std::try_to_lock);
-  while (!lock) {
-    if (EventLoop* own = EventLoop::current())
-      own->run_posted_until([&] { return lock.try_lock(); }, std::chrono::milliseconds(1));
-    else
-      lock.lock();
-  }
-  return lock;
 }
 
 void NegotiatedTransport::write_features(uint32_t half, uint32_t value) {

@@ -93,8 +93,6 @@ class NegotiatedTransport : public Transport {
   void clear();
   void show_config(VirtioDevice& device);
   bool activate();
-  // A vCPU may hold the lock while it waits for the loop that this thread runs: serves that loop meanwhile.
-  std::unique_lock<std::mutex> lock_and_serve();
 
   GuestMemory& memory_;
   const Shown shown_;
@@ -102,7 +100,9 @@ class NegotiatedTransport : public Transport {
   // [main] sets it; vCPUs reach it through the transport's bus region, which is claimed before and released after.
   VirtioDevice* device_ = nullptr;
 
-  std::mutex mutex_;  // of the negotiation, not of the data path
+  // Of the negotiation, not of the data path. A vCPU holds it while it waits for the device's loop: see
+  // lock_and_serve().
+  std::mutex mutex_;
   std::vector<Queue> queues_;
   uint64_t driver_features_ = 0;
   bool active_ = false;
