@@ -183,7 +183,9 @@ function(nacre_add_plugin name)
   endif()
   target_compile_definitions(${target} PRIVATE
     NACRE_PLUGIN_ID="${ARG_ID}" NACRE_PLUGIN_VERSION="${ARG_VERSION}")
+  # What an initializer of a structure of the contract leaves out is zero, and new fields come at the end.
   target_compile_options(${target} PRIVATE -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections
+    -Wno-missing-field-initializers
     $<$<COMPILE_LANGUAGE:CXX>:-fvisibility-inlines-hidden>
     $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fno-gnu-unique>)
   set(script ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/plugin.exports)
