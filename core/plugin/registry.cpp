@@ -8,11 +8,8 @@
 
 #include "core/base/log.hpp"
 #include "core/base/suggest.hpp"
-<<<<<<< HEAD
-#include "core/plugin/digest.hpp"
-=======
 #include "core/plugin/bus_names.hpp"
->>>>>>> wt-q35
+#include "core/plugin/digest.hpp"
 #include "core/plugin/elf_note.hpp"
 #include "core/plugin/module.hpp"
 #include "core/plugin/registry_file.hpp"
