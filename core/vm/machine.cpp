@@ -127,10 +127,10 @@ Status Machine::plug_into_pci(nacre_instance& device, bool hot) {
     auto found = words.find(name);
     return found == words.end() ? std::string() : found->second;
   };
-  Result<PciTree::Place> place = tree->find_place({word("bus"), word("addr"), hot});
-  if (!place) return place.error();
   Result<bool> multifunction = parse_switch("multifunction", word("multifunction"));
   if (!multifunction) return multifunction.error();
+  Result<PciTree::Place> place = tree->find_place({word("bus"), word("addr"), hot, *multifunction});
+  if (!place) return place.error();
   auto transport = virtio::PciTransport::create(tree->host(), vm_.platform().memory(), *device.virtio->device);
   if (!transport) return transport.error();
   device.pci = std::move(*transport);

@@ -23,6 +23,7 @@ class PciTree {
   struct Words {
     std::string bus, addr;
     bool hot = false;  // the device comes while the guest runs
+    bool multifunction = false;
   };
 
   // Fails, in words, for windows that overlap RAM or each other, or ranges that are taken.
