@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,12 @@ struct nacre_instance {
     nacre::Fd fd;
   };
   std::vector<Passed> passed;
+  // What it posts to its loop; the mutex guards `ended`.
+  struct Posting {
+    std::mutex mutex;
+    bool ended = false;
+  };
+  std::unique_ptr<Posting> posting = std::make_unique<Posting>();
   uint32_t pins = 0;     // of guest memory, see memory.h
   bool balloon = false;  // it is the machine's balloon
   std::string driver;    // as the user named it, when that is not the type's name: virtio-blk-pci
