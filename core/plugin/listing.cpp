@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/plugin/bus_names.hpp"
 #include "core/plugin/registry_file.hpp"
 
 namespace nacre {
@@ -89,6 +90,7 @@ std::string Registry::driver_list(uint32_t kind) const {
     text += info.name;
     for (const std::string& alias : info.aliases) text += " (also " + alias + ")";
     if (!info.bus.empty()) text += ", bus " + info.bus;
+    for (const std::string& name : pci_names(info.bus, info.name, info.aliases)) text += ", on PCI " + name;
     text += fmt::format(", from {} ({})", info.path, info.plugin_id);
     if (!info.help.empty()) text += ": " + info.help;
     if (info.conflicting) text += fmt::format(" [offered twice: choose with plugin={}]", info.plugin_id);

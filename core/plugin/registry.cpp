@@ -8,6 +8,7 @@
 
 #include "core/base/log.hpp"
 #include "core/base/suggest.hpp"
+#include "core/plugin/bus_names.hpp"
 #include "core/plugin/digest.hpp"
 #include "core/plugin/elf_note.hpp"
 #include "core/plugin/module.hpp"
@@ -335,6 +336,7 @@ Error Registry::unknown(uint32_t kind, const std::string& name) const {
       if (type.kind != kind) continue;
       names.push_back(type.name);
       names.insert(names.end(), type.aliases.begin(), type.aliases.end());
+      for (std::string& other : pci_names(type.bus, type.name, type.aliases)) names.push_back(std::move(other));
     }
   }
   std::string searched;

@@ -9,6 +9,7 @@
 #include "core/base/error_slot.hpp"
 #include "core/base/log.hpp"
 #include "core/plugin/breadcrumb.hpp"
+#include "core/plugin/bus_names.hpp"
 #include "core/plugin/registry.hpp"
 #include "core/vm/host/services.hpp"
 #include "core/vm/virtual_machine.hpp"
@@ -39,6 +40,11 @@ bool declares(const nacre_type& type, std::string_view name) {
     if (property.name == name) return true;
   return false;
 }
+
+// What a device on PCI may be given besides its place: only the first has an effect, the others are what clients of
+// QEMU send.
+constexpr const char* kPciWords[] = {"multifunction", "disable-legacy", "disable-modern",
+                                     "romfile",       "vectors",        "share-rw"};
 
 // Puts numbers in place of the names of passed descriptors. Those numbers are copies: a device that fails may have
 // closed its own, and the client's stays for another try.
@@ -81,11 +87,18 @@ nacre_instance* Devices::find(const std::string& id) {
 Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver, const std::string& id,
                                                       Properties properties, bool vacant) {
   // Among several plugins that offer the driver, the one of this id.
-  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, take(properties, "plugin"));
+  const BusName name = resolve_bus_name(registry_, driver);
+  if (name.pci && !vm_.platform().pci())
+    return fail("driver '{}' needs PCI, which machine '{}' does not have; use {}.", driver, vm_.machine().type_name(),
+                name.driver);
+  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, name.driver, take(properties, "plugin"));
   if (!loaded) return loaded.error();
   std::map<std::string, std::string> place_words;
   for (const char* word : {"bus", "addr", "lun"})
     if (!declares(*loaded->type, word)) place_words[word] = take(properties, word);
+  if (name.pci)
+    for (const char* word : kPciWords)
+      if (!declares(*loaded->type, word)) place_words[word] = take(properties, word);
   Result<std::vector<nacre_instance::Passed>> passed = take_passed(vm_.passed_fds(), *loaded->type, properties);
   if (!passed) return passed.error();
   Result<PropertyValues> values = PropertyValues::parse(*loaded->type, properties, vacant);
@@ -93,6 +106,8 @@ Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver,
 
   auto device =
       std::make_unique<nacre_instance>(nacre_instance{vm_, loaded->type, id, loaded->plugin_id, std::move(*values)});
+  if (name.pci) device->driver = driver;
+  device->on_pci = name.pci;
   device->place_words = std::move(place_words);
   device->passed = std::move(*passed);
   device->loop = &vm_.loop();
@@ -134,7 +149,8 @@ Result<nacre_instance*> Devices::add(const std::string& driver, const std::strin
 }
 
 Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::string& id, Properties properties) {
-  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, value_of(properties, "plugin"));
+  Result<LoadedType> loaded =
+      registry_.load(NACRE_KIND_DEVICE, resolve_bus_name(registry_, driver).driver, value_of(properties, "plugin"));
   if (!loaded) return loaded.error();
   if (!(loaded->type->flags & NACRE_TYPE_HOTPLUGGABLE))
     return fail("driver '{}' cannot be added while the guest runs; name it on the command line with -device {}.",

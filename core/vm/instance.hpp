@@ -13,6 +13,7 @@
 #include "core/bus/address_space.hpp"
 #include "core/loop/event_loop.hpp"
 #include "core/plugin/properties.hpp"
+#include "core/virtio/pci_transport.hpp"
 #include "core/virtio/virtio_device.hpp"
 
 namespace nacre {
@@ -62,9 +63,12 @@ struct nacre_instance {
   std::vector<Passed> passed;
   uint32_t pins = 0;     // of guest memory, see memory.h
   bool balloon = false;  // it is the machine's balloon
+  std::string driver;    // as the user named it, when that is not the type's name: virtio-blk-pci
+  bool on_pci = false;   // what that name asks for
+  std::unique_ptr<nacre::virtio::PciTransport> pci;  // while it is placed there
   nacre_placement placement{};
   bool placed = false;
 
   // In words: "device 'disk1' (virtio-blk-device)".
-  std::string name() const { return "device '" + id + "' (" + type->name + ")"; }
+  std::string name() const { return "device '" + id + "' (" + (driver.empty() ? type->name : driver) + ")"; }
 };

@@ -15,6 +15,13 @@ const char* or_null(const std::string& text) {
   return text.empty() ? nullptr : text.c_str();
 }
 
+// The value of a property that is on or off; off when not given.
+Result<bool> parse_switch(const char* name, const std::string& text) {
+  if (text == "on" || text == "true" || text == "yes") return true;
+  if (text.empty() || text == "off" || text == "false" || text == "no") return false;
+  return fail("property '{}' is on or off, not '{}'.", name, text);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Machine>> Machine::create(VirtualMachine& vm, Registry& registry,
@@ -83,9 +90,9 @@ Status Machine::place(nacre_instance& device, bool hot) {
   nacre_device_desc desc{};
   desc.size = sizeof desc;
   desc.virtio_device_id = device.virtio->device->device_id();
-  desc.driver = device.type->name;
+  desc.driver = device.driver.empty() ? device.type->name : device.driver.c_str();
   desc.id = device.id.c_str();
-  desc.bus = device.type->bus;
+  desc.bus = device.on_pci ? "pci" : device.type->bus;
   desc.backend = device.properties.back_end().id;
   desc.bus_id = word("bus");
   desc.addr = word("addr");
@@ -102,12 +109,33 @@ Status Machine::place(nacre_instance& device, bool hot) {
   if (code != NACRE_OK)
     return fail("{}: {}", device.name(), slot.text("the machine has no place for it and gave no reason."));
   if (device.placement.kind != NACRE_PLACE_NONE) {
-    if (Status plugged = plug(device); !plugged) {
+    const bool pci = device.placement.kind == NACRE_PLACE_PCI;
+    if (Status plugged = pci ? plug_into_pci(device, hot) : plug(device); !plugged) {
       ops_.displace(instance_->self, &device.placement);
       return fail("{}: {}", device.name(), plugged.error().message);
     }
   }
   device.placed = true;
+  return {};
+}
+
+Status Machine::plug_into_pci(nacre_instance& device, bool hot) {
+  PciTree* tree = vm_.platform().pci();
+  if (!tree) return fail("the machine has no PCI bus.");
+  const auto& words = device.place_words;
+  auto word = [&](const char* name) {
+    auto found = words.find(name);
+    return found == words.end() ? std::string() : found->second;
+  };
+  Result<PciTree::Place> place = tree->find_place({word("bus"), word("addr"), hot});
+  if (!place) return place.error();
+  Result<bool> multifunction = parse_switch("multifunction", word("multifunction"));
+  if (!multifunction) return multifunction.error();
+  auto transport = virtio::PciTransport::create(tree->host(), vm_.platform().memory(), *device.virtio->device);
+  if (!transport) return transport.error();
+  device.pci = std::move(*transport);
+  device.pci->function().set_multifunction(*multifunction);
+  device.pci->plug(*place->bus, place->devfn);
   return {};
 }
 
@@ -123,7 +151,9 @@ Status Machine::plug(nacre_instance& device) {
 }
 
 void Machine::displace(nacre_instance& device) {
-  if (vm_.replaceable_slots().has(device.placement.base)) {
+  if (device.pci) {
+    device.pci.reset();
+  } else if (vm_.replaceable_slots().has(device.placement.base)) {
     vm_.replaceable_slots().vacate(device);
   } else if (device.placement.kind == NACRE_PLACE_VIRTIO_MMIO) {
     if (virtio::MmioTransport* transport = vm_.platform().virtio_slot(device.placement.base)) transport->unplug();

@@ -1,6 +1,7 @@
 // Commands about plugins and what they offer.
 #include <algorithm>
 
+#include "core/plugin/bus_names.hpp"
 #include "core/vm/commands/commands.hpp"
 
 namespace nacre::commands {
@@ -60,7 +61,8 @@ Answer plugin_disable(VirtualMachine& vm, const json::object& arguments, qmp::Co
 }
 
 Answer device_list_properties(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
-  Result<LoadedType> loaded = vm.registry().load(NACRE_KIND_DEVICE, std::string(arguments.at("typename").as_string()));
+  Result<LoadedType> loaded = vm.registry().load(
+      NACRE_KIND_DEVICE, resolve_bus_name(vm.registry(), std::string(arguments.at("typename").as_string())).driver);
   if (!loaded) return Error{loaded.error().message, ErrorClass::DeviceNotFound};
   json::array list;
   for (const nacre_prop& property : properties_of(*loaded->type)) {
