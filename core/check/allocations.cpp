@@ -46,16 +46,13 @@ void AllocationWatch::on_allocation(const void* caller) {
   watching = this;
 }
 
-namespace {
-
-inline void tell(const void* caller) {
+void on_allocation(const void* caller) {
   if (watching) watching->on_allocation(caller);
 }
 
-}  // namespace
 }  // namespace nacre::check
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef NACRE_CHECK_SANITIZED
 // The C library's own, by the names that it has for those who stand before them.
 extern "C" {
 void* __libc_malloc(size_t size);
@@ -66,27 +63,27 @@ void* __libc_memalign(size_t alignment, size_t size);
 #define NACRE_STANDS_BEFORE __attribute__((visibility("default"), noinline))
 
 NACRE_STANDS_BEFORE void* malloc(size_t size) {
-  nacre::check::tell(__builtin_return_address(0));
+  nacre::check::on_allocation(__builtin_return_address(0));
   return __libc_malloc(size);
 }
 NACRE_STANDS_BEFORE void* calloc(size_t count, size_t size) {
-  nacre::check::tell(__builtin_return_address(0));
+  nacre::check::on_allocation(__builtin_return_address(0));
   return __libc_calloc(count, size);
 }
 NACRE_STANDS_BEFORE void* realloc(void* memory, size_t size) {
-  nacre::check::tell(__builtin_return_address(0));
+  nacre::check::on_allocation(__builtin_return_address(0));
   return __libc_realloc(memory, size);
 }
 NACRE_STANDS_BEFORE void* memalign(size_t alignment, size_t size) {
-  nacre::check::tell(__builtin_return_address(0));
+  nacre::check::on_allocation(__builtin_return_address(0));
   return __libc_memalign(alignment, size);
 }
 NACRE_STANDS_BEFORE void* aligned_alloc(size_t alignment, size_t size) {
-  nacre::check::tell(__builtin_return_address(0));
+  nacre::check::on_allocation(__builtin_return_address(0));
   return __libc_memalign(alignment, size);
 }
 NACRE_STANDS_BEFORE int posix_memalign(void** memory, size_t alignment, size_t size) {
-  nacre::check::tell(__builtin_return_address(0));
+  nacre::check::on_allocation(__builtin_return_address(0));
   if (alignment % sizeof(void*) != 0 || (alignment & (alignment - 1)) != 0 || alignment == 0) return EINVAL;
   *memory = __libc_memalign(alignment, size);
   return *memory ? 0 : ENOMEM;

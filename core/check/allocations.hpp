@@ -23,7 +23,7 @@ class AllocationWatch {
   // Where in the plugin the first one was asked for: an offset in its file, as addr2line takes it.
   uintptr_t first() const { return first_; }
 
-  // From malloc(): somebody wants memory, and has called from `caller`.
+  // From the function of that name.
   void on_allocation(const void* caller);
 
  private:
@@ -31,5 +31,8 @@ class AllocationWatch {
   size_t count_ = 0;
   uintptr_t first_ = 0;
 };
+
+// What malloc() and its like call: somebody has called them from `caller`.
+void on_allocation(const void* caller);
 
 }  // namespace nacre::check

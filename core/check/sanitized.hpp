@@ -1,12 +1,18 @@
-// Whether this program is built with a sanitizer that has an allocator of its own.
+// Whether this program is built with a sanitizer that has an allocator of its own: NACRE_CHECK_SANITIZED.
 #pragma once
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define NACRE_CHECK_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define NACRE_CHECK_SANITIZED
+#endif
+#endif
 
 namespace nacre::check {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef NACRE_CHECK_SANITIZED
 inline constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-inline constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
 #else
 inline constexpr bool kSanitized = false;
 #endif
