@@ -1,4 +1,4 @@
-// What the handle `nacre_instance` of the plugin contract stands for: one device, or the machine.
+// What the handle `nacre_instance` of the plugin contract stands for: one device, one back end, or the machine.
 #pragma once
 
 #include <nacre/abi/entry.h>
@@ -77,5 +77,11 @@ struct nacre_instance {
   bool placed = false;
 
   // In words: "device 'disk1' (virtio-blk-device)".
-  std::string name() const { return "device '" + id + "' (" + (driver.empty() ? type->name : driver) + ")"; }
+  std::string name() const {
+    const char* what = type->kind == NACRE_KIND_BLOCK     ? "drive"
+                       : type->kind == NACRE_KIND_NET     ? "netdev"
+                       : type->kind == NACRE_KIND_CHARDEV ? "chardev"
+                                                          : "device";
+    return std::string(what) + " '" + id + "' (" + (driver.empty() ? type->name : driver) + ")";
+  }
 };
