@@ -28,6 +28,7 @@ extern const nacre_balloon_v1 kBalloon;
 extern const nacre_net_v1 kNet;
 extern const nacre_machine_v1 kMachine;
 extern const nacre_vcpu_v1 kVcpu;
+extern const nacre_pci_v1 kPci;
 
 // Takes back, after a device's destroy(), whatever it has not given back itself, and logs that.
 void take_back(nacre_instance& instance);
