@@ -84,9 +84,9 @@ pci::PciFunction& PciTransport::function() {
   return *function_;
 }
 
-void PciTransport::plug(pci::PciBus& bus, uint8_t devfn) {
+void PciTransport::plug(pci::PciBus& bus, uint8_t devfn, bool hot) {
   attach(owner_);
-  host_.plug(bus, devfn, *function_);
+  host_.plug(bus, devfn, *function_, hot);
 }
 
 void PciTransport::unplug() {

@@ -30,8 +30,9 @@ class PciTransport : public NegotiatedTransport {
   PciTransport& operator=(const PciTransport&) = delete;
 
   pci::PciFunction& function();
-  // [main] At a free place of the bus, which the guest sees at once; gone from it, with the device reset.
-  void plug(pci::PciBus& bus, uint8_t devfn);
+  // [main] At a free place of the bus, `hot`: while the guest runs, which the guest sees at once; gone from it, with
+  // the device reset.
+  void plug(pci::PciBus& bus, uint8_t devfn, bool hot = false);
   void unplug();
 
   // [vCPU, main] The driver's accesses to BAR 2.

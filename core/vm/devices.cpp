@@ -73,10 +73,7 @@ Devices::~Devices() {
 }
 
 void Devices::clear() {
-  while (!devices_.empty()) {
-    undo(*devices_.back(), true);
-    devices_.pop_back();
-  }
+  while (!devices_.empty()) take_out(*devices_.back());
 }
 
 nacre_instance* Devices::find(const std::string& id) {
@@ -93,10 +90,13 @@ Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver,
                 name.driver);
   Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, name.driver, take(properties, "plugin"));
   if (!loaded) return loaded.error();
+  const bool pci = name.pci || std::string_view(loaded->type->bus) == "pci";
+  if (pci && !vm_.platform().pci())
+    return fail("driver '{}' needs PCI, which machine '{}' does not have.", driver, vm_.machine().type_name());
   std::map<std::string, std::string> place_words;
   for (const char* word : {"bus", "addr", "lun"})
     if (!declares(*loaded->type, word)) place_words[word] = take(properties, word);
-  if (name.pci)
+  if (pci)
     for (const char* word : kPciWords)
       if (!declares(*loaded->type, word)) place_words[word] = take(properties, word);
   Result<std::vector<nacre_instance::Passed>> passed = take_passed(vm_.passed_fds(), *loaded->type, properties);
@@ -136,8 +136,8 @@ Result<nacre_instance*> Devices::add(const std::string& driver, const std::strin
   const std::string own_id = id.empty() ? driver + "." + std::to_string(unnamed_++) : id;
   Result<std::unique_ptr<nacre_instance>> device = make(driver, own_id, properties, false);
   if (!device) return device.error();
-  // Devices that are not on a virtio bus place themselves by their properties.
-  if ((*device)->virtio) {
+  // Devices that are neither virtio nor PCI place themselves by their properties.
+  if ((*device)->virtio || (*device)->own_function) {
     if (Status placed = vm_.machine().place(**device, hot); !placed) {
       undo(**device, true);
       return placed.error();
@@ -209,25 +209,6 @@ void Devices::undo(nacre_instance& device, bool realized) {
     device.self = nullptr;
   }
   services::take_back(device);
-}
-
-Status Devices::remove(const std::string& id) {
-  auto found = std::find_if(devices_.begin(), devices_.end(), [&](auto& device) { return device->id == id; });
-  if (found == devices_.end()) return Error{fmt::format("Device {} not found", id), ErrorClass::DeviceNotFound};
-  if (!((*found)->type->flags & NACRE_TYPE_HOTPLUGGABLE))
-    return fail("{} cannot be removed while the guest runs: its driver is not hot-pluggable.", (*found)->name());
-  // Where a slot outlives its device, the device is all that a user has of the back end: both go together.
-  std::string kind, back_end;
-  if (auto behind = (*found)->properties.back_end();
-      behind.id && vm_.replaceable_slots().has((*found)->placement.base)) {
-    kind = behind.kind;
-    back_end = behind.id;
-  }
-  undo(**found, true);
-  devices_.erase(found);
-  if (kind == "block") (void)vm_.disks().remove(back_end);
-  if (kind == "net") (void)vm_.netdevs().remove(back_end);
-  return {};
 }
 
 void Devices::reset() {

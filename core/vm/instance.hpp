@@ -72,7 +72,8 @@ struct nacre_instance {
   bool balloon = false;  // it is the machine's balloon
   std::string driver;    // as the user named it, when that is not the type's name: virtio-blk-pci
   bool on_pci = false;   // what that name asks for
-  std::unique_ptr<nacre::virtio::PciTransport> pci;  // while it is placed there
+  std::unique_ptr<nacre::virtio::PciTransport> pci;       // while it is placed there
+  std::unique_ptr<nacre::pci::PciFunction> own_function;  // of a device that is on PCI by itself
   nacre_placement placement{};
   bool placed = false;
 

@@ -89,7 +89,7 @@ Status Machine::place(nacre_instance& device, bool hot) {
   };
   nacre_device_desc desc{};
   desc.size = sizeof desc;
-  desc.virtio_device_id = device.virtio->device->device_id();
+  desc.virtio_device_id = device.virtio ? device.virtio->device->device_id() : 0;
   desc.driver = device.driver.empty() ? device.type->name : device.driver.c_str();
   desc.id = device.id.c_str();
   desc.bus = device.on_pci ? "pci" : device.type->bus;
@@ -129,13 +129,19 @@ Status Machine::plug_into_pci(nacre_instance& device, bool hot) {
   };
   Result<bool> multifunction = parse_switch("multifunction", word("multifunction"));
   if (!multifunction) return multifunction.error();
-  Result<PciTree::Place> place = tree->find_place({word("bus"), word("addr"), hot, *multifunction});
+  const bool port = device.own_function && device.own_function->is_port();
+  Result<PciTree::Place> place = tree->find_place({word("bus"), word("addr"), hot, *multifunction, port});
   if (!place) return place.error();
+  if (device.own_function) {
+    device.own_function->set_multifunction(*multifunction);
+    tree->host().plug(*place->bus, place->devfn, *device.own_function, hot);
+    return {};
+  }
   auto transport = virtio::PciTransport::create(tree->host(), vm_.platform().memory(), *device.virtio->device);
   if (!transport) return transport.error();
   device.pci = std::move(*transport);
   device.pci->function().set_multifunction(*multifunction);
-  device.pci->plug(*place->bus, place->devfn);
+  device.pci->plug(*place->bus, place->devfn, hot);
   return {};
 }
 
@@ -153,6 +159,8 @@ Status Machine::plug(nacre_instance& device) {
 void Machine::displace(nacre_instance& device) {
   if (device.pci) {
     device.pci.reset();
+  } else if (device.own_function) {
+    vm_.platform().pci()->host().unplug(*device.own_function);
   } else if (vm_.replaceable_slots().has(device.placement.base)) {
     vm_.replaceable_slots().vacate(device);
   } else if (device.placement.kind == NACRE_PLACE_VIRTIO_MMIO) {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/base/suggest.hpp"
+#include "core/bus/pci/root_port.hpp"
 
 namespace nacre {
 namespace {
@@ -135,6 +136,8 @@ Result<PciTree::Place> PciTree::find_place(const Words& words) {
   }
   if (words.hot && !bus->bridge())
     return fail("Failed to plug device: No hot plug controller found for bus {} when plug", name);
+  if (words.port && bus->bridge())
+    return fail("a root port stands on bus '{}', not below another.", host_->root().id());
   Result<uint8_t> devfn = words.addr.empty() ? free_slot(*bus) : parse_address(words.addr);
   if (!devfn) return devfn.error();
   const auto slot = *devfn >> 3, function = *devfn & 7;
@@ -155,6 +158,8 @@ Result<PciTree::Place> PciTree::find_place(const Words& words) {
         return fail("slot {:#x} of bus '{}' has {} at function {:#x} too; give this one multifunction=on.", slot, name,
                     there->name(), other);
   }
+  if (auto* port = words.hot ? dynamic_cast<pci::RootPort*>(bus->bridge()) : nullptr)
+    if (Status free = host_->change([&] { return port->may_plug(); }); !free) return free.error();
   return Place{bus, *devfn};
 }
 

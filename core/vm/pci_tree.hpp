@@ -24,6 +24,7 @@ class PciTree {
     std::string bus, addr;
     bool hot = false;  // the device comes while the guest runs
     bool multifunction = false;
+    bool port = false;  // it is a port itself
   };
 
   // Fails, in words, for windows that overlap RAM or each other, or ranges that are taken.

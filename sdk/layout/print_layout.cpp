@@ -362,6 +362,18 @@ int main() {
   FIELD(nacre_pci_host, port_read);
   FIELD(nacre_pci_host, port_write);
   FIELD(nacre_pci_host, port_opaque);
+  STRUCT(nacre_pci_port);
+  FIELD(nacre_pci_port, size);
+  FIELD(nacre_pci_port, vendor_id);
+  FIELD(nacre_pci_port, device_id);
+  FIELD(nacre_pci_port, revision);
+  FIELD(nacre_pci_port, port);
+  FIELD(nacre_pci_port, fast_unplug);
+  FIELD(nacre_pci_port, reserved);
+  STRUCT(nacre_pci_v1);
+  FIELD(nacre_pci_v1, size);
+  FIELD(nacre_pci_v1, reserved);
+  FIELD(nacre_pci_v1, root_port);
   STRUCT(nacre_pci_function);
   FIELD(nacre_pci_function, size);
   FIELD(nacre_pci_function, devfn);

@@ -90,6 +90,13 @@ class PciFunction {
   virtual void bar_moved(uint32_t /*index*/, std::optional<uint64_t> /*base*/) {}
   // The bus below a bridge, or NULL.
   virtual PciBus* secondary() { return nullptr; }
+  // Of a bridge, under the lock: whether it is a port with one slot below; whether accesses reach that; that it was put
+  // at its place; that a device below it came, `hot`: while the guest runs, or went.
+  virtual bool is_port() const { return false; }
+  virtual bool link_up() const { return true; }
+  virtual void placed(uint8_t /*devfn*/) {}
+  virtual void child_came(bool /*hot*/) {}
+  virtual void child_went() {}
 
   // Where a BAR's range is by the registers, whatever the windows above it are; nothing while it is not decoded.
   std::optional<uint64_t> decoded_at(uint32_t index) const;

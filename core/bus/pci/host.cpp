@@ -95,17 +95,21 @@ void PciHost::place_ecam(uint64_t base, uint32_t buses) {
   });
 }
 
-void PciHost::plug(PciBus& bus, uint8_t devfn, PciFunction& function) {
+void PciHost::plug(PciBus& bus, uint8_t devfn, PciFunction& function, bool hot) {
   change([&] {
+    function.placed(devfn);
     function.config().save();
     bus.put(function, devfn, lines_);
+    if (bus.bridge()) bus.bridge()->child_came(hot);
   });
 }
 
 void PciHost::unplug(PciFunction& function) {
   auto lock = lock_all();
   for (uint32_t i = 0; i < PciFunction::kBars; ++i) unmap(function, i);
+  PciFunction* bridge = function.bus()->bridge();
   function.bus()->take(function);
+  if (bridge) bridge->child_went();
   follow();  // what it had may be another's now
 }
 
@@ -115,27 +119,26 @@ void PciHost::reset() {
   place_ecam(layout_.ecam_base, layout_.ecam_buses);
 }
 
-void PciHost::reset_below(PciBus& bus) {
-  bus.reset();
+PciFunction* PciHost::find(uint8_t bus, uint8_t devfn) {
+  PciBus* found = root_.find(bus);
+  return found && (!found->bridge() || found->bridge()->link_up()) ? found->at(devfn) : nullptr;
 }
 
 uint32_t PciHost::read_config(uint8_t bus, uint8_t devfn, uint32_t offset, uint32_t width) {
   if (offset > ConfigSpace::kBytes - width) return ones(width);
   auto lock = lock_all();
-  PciBus* found = root_.find(bus);
-  PciFunction* function = found ? found->at(devfn) : nullptr;
+  PciFunction* function = find(bus, devfn);
   return function ? function->read_config(offset, width) & ones(width) : ones(width);
 }
 
 void PciHost::write_config(uint8_t bus, uint8_t devfn, uint32_t offset, uint32_t width, uint32_t value) {
   if (offset > ConfigSpace::kBytes - width) return;
   auto lock = lock_all();
-  PciBus* found = root_.find(bus);
-  PciFunction* function = found ? found->at(devfn) : nullptr;
+  PciFunction* function = find(bus, devfn);
   if (!function) return;
   function->write_config(offset, width, value);
-  // Only the header says where ranges are.
-  if (offset < 0x40) follow();
+  // Only the header says where ranges are, and a port's slot control.
+  if (offset < 0x40 || function->is_port()) follow();
 }
 
 // After any change of configuration: maps what is to be mapped and is not, the reverse before. Under the lock.
@@ -162,9 +165,10 @@ void PciHost::collect(PciBus& bus, const Windows& windows, std::vector<Wanted>& 
     if (PciBus* below = function->secondary()) {
       const ConfigSpace& c = function->config();
       Windows inner;
-      if (c.get16(kCommand) & kMemoryDecode)
+      const bool up = function->link_up();
+      if (up && c.get16(kCommand) & kMemoryDecode)
         inner.memory = clip(windows.memory, {memory_window(c), prefetch_window(c)});
-      if (c.get16(kCommand) & kIoDecode) inner.io = clip(windows.io, {io_window(c)});
+      if (up && c.get16(kCommand) & kIoDecode) inner.io = clip(windows.io, {io_window(c)});
       collect(*below, inner, wanted);
     }
   }

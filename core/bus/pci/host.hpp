@@ -51,13 +51,11 @@ class PciHost {
   kvm::Vm* vm() { return ground_.vm; }
   EventLoop& loop() { return ground_.loop; }
 
-  // [main] Puts the function, complete, at a free place; takes it away, with its ranges.
-  void plug(PciBus& bus, uint8_t devfn, PciFunction& function);
+  // [main] Puts the function, complete, at a free place, `hot`: while the guest runs; takes it away, with its ranges.
+  void plug(PciBus& bus, uint8_t devfn, PciFunction& function, bool hot = false);
   void unplug(PciFunction& function);
   // [main, vCPUs parked] Every function as at power-on, ECAM where it was at first.
   void reset();
-  // Resets what is below the bridge. Under the lock: from a write to the bridge's configuration.
-  void reset_below(PciBus& bus);
 
   // [any] Moves ECAM; 0 buses turn it off. Not before the access that is under way has ended, so it may be asked for by
   // an access through ECAM itself.
@@ -71,10 +69,13 @@ class PciHost {
   // [any] Runs `change`, which touches the configuration or the buses, with the accesses of the guest shut out; ranges
   // follow afterwards.
   template <typename Change>
-  void change(Change&& change_it) {
+  auto change(Change&& change_it) {
     auto lock = lock_all();
-    change_it();
-    follow();
+    struct Following {
+      PciHost* host;
+      ~Following() { host->follow(); }
+    } following{this};
+    return change_it();
   }
 
  private:
@@ -91,6 +92,7 @@ class PciHost {
       : ground_(ground), layout_(layout), root_("pcie.0", nullptr), lines_(ground.vm, layout.first_gsi) {}
 
   std::unique_lock<std::mutex> lock_all();
+  PciFunction* find(uint8_t bus, uint8_t devfn);
   Status claim_ecam();
   void follow();
   void collect(PciBus& bus, const Windows& windows, std::vector<Wanted>& wanted) const;
