@@ -2,6 +2,7 @@
 #
 # P/include/nacre            the contract (abi/*.h) and the C++ layer (*.hpp)
 # P/share/cmake/NacreSdk     find_package(NacreSdk) and nacre_add_plugin()
+# P/include/nacre/fake, P/lib/libnacre_fake.a: a host without a guest, for tests of one's own
 # P/bin/plugin-check         the conformance tool
 # P/share/pkgconfig          nacre-sdk.pc, for other build systems
 # P/share/nacre/template     what `nacre plugin new` writes
@@ -13,12 +14,17 @@ include(CMakePackageConfigHelpers)
 set(sdk_cmake ${CMAKE_INSTALL_DATADIR}/cmake/NacreSdk)
 set(sdk_made ${CMAKE_CURRENT_BINARY_DIR}/cmake)
 
+# Of a build with sanitizers the library needs their run time.
+set(NACRE_FAKE_LINK_OPTIONS "")
+if(NACRE_SANITIZE)
+  set(NACRE_FAKE_LINK_OPTIONS -fsanitize=${NACRE_SANITIZE})
+endif()
 configure_package_config_file(cmake/NacreSdkConfig.cmake.in ${sdk_made}/NacreSdkConfig.cmake
-  INSTALL_DESTINATION ${sdk_cmake} PATH_VARS CMAKE_INSTALL_INCLUDEDIR
+  INSTALL_DESTINATION ${sdk_cmake} PATH_VARS CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_LIBDIR
   NO_SET_AND_CHECK_MACRO NO_CHECK_REQUIRED_COMPONENTS_MACRO)
 # During 0.x each minor may change everything.
 write_basic_package_version_file(${sdk_made}/NacreSdkConfigVersion.cmake
-  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+  COMPATIBILITY SameMinorVersion)
 
 # pkg-config finds the prefix by the place of its file.
 file(RELATIVE_PATH SDK_PREFIX /prefix/${CMAKE_INSTALL_DATADIR}/pkgconfig /prefix)

@@ -22,6 +22,7 @@ std::vector<Test> tests_for(const Subject& subject) {
   if (!std::all_of(types.begin(), types.end(), is_back_end)) {
     add_life_tests(tests);
     add_device_tests(tests);
+    add_vcpu_tests(tests);
     add_stress_tests(tests);
   }
   if (std::any_of(types.begin(), types.end(), is_back_end)) add_back_end_tests(tests);

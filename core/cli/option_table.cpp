@@ -492,6 +492,14 @@ constexpr Option kTable[] = {
            draft.options.plugin.hotload = given.value.number != 0;
            return Status();
          }},
+    {.name = "plugin-seal",
+     .section = Section::Plugins,
+     .help = "use copies of plugin files that nobody can overwrite",
+     .apply =
+         [](Draft& draft, const Given&) {
+           draft.options.plugin.seal = true;
+           return Status();
+         }},
     {.name = "plugin-list", .section = Section::Plugins, .help = "list the plugin files that are found"},
 
     ignored("boot"),

@@ -89,6 +89,7 @@ struct PluginChoice {
   std::vector<std::string> preferred;        // -plugin prefer=, a plugin id or a path
   std::vector<std::string> allowed;          // SHA-256 in 64 lower-case hex digits; empty: no allow-list
   bool hotload = true;
+  bool seal = false;  // code is mapped from copies that nobody can overwrite
 };
 
 struct Options {

@@ -7,12 +7,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "core/bus/address_space.hpp"
 #include "core/loop/event_loop.hpp"
 #include "core/plugin/properties.hpp"
+#include "core/virtio/pci_transport.hpp"
 #include "core/virtio/virtio_device.hpp"
 
 namespace nacre {
@@ -60,8 +62,18 @@ struct nacre_instance {
     nacre::Fd fd;
   };
   std::vector<Passed> passed;
+  // What it posts to its loop; the mutex guards `ended`.
+  struct Posting {
+    std::mutex mutex;
+    bool ended = false;
+  };
+  std::unique_ptr<Posting> posting = std::make_unique<Posting>();
   uint32_t pins = 0;     // of guest memory, see memory.h
   bool balloon = false;  // it is the machine's balloon
+  std::string driver;    // as the user named it, when that is not the type's name: virtio-blk-pci
+  bool on_pci = false;   // what that name asks for
+  std::unique_ptr<nacre::virtio::PciTransport> pci;       // while it is placed there
+  std::unique_ptr<nacre::pci::PciFunction> own_function;  // of a device that is on PCI by itself
   nacre_placement placement{};
   bool placed = false;
 
@@ -71,6 +83,6 @@ struct nacre_instance {
                        : type->kind == NACRE_KIND_NET     ? "netdev"
                        : type->kind == NACRE_KIND_CHARDEV ? "chardev"
                                                           : "device";
-    return std::string(what) + " '" + id + "' (" + type->name + ")";
+    return std::string(what) + " '" + id + "' (" + (driver.empty() ? type->name : driver) + ")";
   }
 };

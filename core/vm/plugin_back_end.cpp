@@ -45,7 +45,7 @@ Result<LoadedType> load_back_end(Registry& registry, uint32_t kind, const std::s
 PluginInstance::~PluginInstance() {
   if (!instance_) return;
   services::take_back(*instance_);
-  instance_->vm.count_back_end(instance_->plugin_id, -1);
+  instance_->vm.plugin_back_ends().erase(instance_.get());
 }
 
 Status PluginInstance::prepare(VirtualMachine& vm, const PluginBackEndOptions& options) {
@@ -65,14 +65,17 @@ Status PluginInstance::prepare(VirtualMachine& vm, const PluginBackEndOptions& o
   instance_ = std::make_unique<nacre_instance>(
       nacre_instance{vm, loaded->type, options.id, loaded->plugin_id, std::move(*values)});
   instance_->loop = &vm.loop();
-  vm.count_back_end(instance_->plugin_id, 1);
+  vm.plugin_back_ends().insert(instance_.get());
   return {};
 }
 
 Status PluginInstance::outcome(const char* function, nacre_status code, const ErrorSlot& slot) const {
   if (code == NACRE_OK) return {};
-  if (code == NACRE_PLUGIN_EXCEPTION)
-    return fail("{}", exception_text(instance_->plugin_id, function, slot.text(""), instance_->id));
+  if (code == NACRE_PLUGIN_EXCEPTION) {
+    const std::string reason = exception_text(instance_->plugin_id, function, slot.text(""), instance_->id);
+    instance_->vm.report_failure(instance_->type, reason);
+    return fail("{}", reason);
+  }
   return fail("{}: {}", instance_->name(), slot.text("it cannot be made, and its plugin gave no reason."));
 }
 

@@ -31,6 +31,17 @@ void VirtualMachine::tell_of_failure(const std::string& disk, const BlockBackend
                                              {"reason", failure.reason()}}));
 }
 
+size_t VirtualMachine::count_instances(const std::function<bool(const nacre_instance&)>& holds) const {
+  size_t count = machine_ && holds(machine_->instance()) ? 1 : 0;
+  for (const auto& device : devices_.all()) count += holds(*device) ? 1 : 0;
+  for (const nacre_instance* back_end : plugin_back_ends_) count += holds(*back_end) ? 1 : 0;
+  return count + replaceable_slots_.count_vacant(holds);
+}
+
+void VirtualMachine::report_failure(const nacre_type* type, const std::string& reason) {
+  loop_.post([this, type, reason] { registry_.report_failure(type, reason); });
+}
+
 VirtualMachine::~VirtualMachine() {
   tear_down();
 }

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "core/backend/random_sources.hpp"
@@ -64,12 +65,8 @@ class VirtualMachine {
   Devices& devices() { return devices_; }
   ReplaceableSlots& replaceable_slots() { return replaceable_slots_; }
   LifeCycle& life_cycle() { return life_cycle_; }
-  // How many back ends a plugin serves, so that it is not disabled meanwhile.
-  void count_back_end(const std::string& plugin_id, int more) { back_ends_[plugin_id] += more; }
-  size_t back_ends_of_plugin(const std::string& plugin_id) const {
-    auto found = back_ends_.find(plugin_id);
-    return found == back_ends_.end() ? 0 : static_cast<size_t>(found->second);
-  }
+  // The back ends that plugins serve, from when they are made until they are gone.
+  std::set<const nacre_instance*>& plugin_back_ends() { return plugin_back_ends_; }
   Disks& disks() { return disks_; }
   Chardevs& chardevs() { return chardevs_; }
   RandomSources& random_sources() { return random_sources_; }
@@ -77,6 +74,12 @@ class VirtualMachine {
   PassedFds& passed_fds() { return passed_fds_; }
   Netdevs& netdevs() { return netdevs_; }
   Announcer& announcer() { return announcer_; }
+  // How many instances there are of which that holds: devices, those that wait in vacant slots, back ends, and
+  // the machine.
+  size_t count_instances(const std::function<bool(const nacre_instance&)>& holds) const;
+  // [any] The plugin of that type threw, in an instance: whoever listens to the registry is told.
+  void report_failure(const nacre_type* type, const std::string& reason);
+
   PluginMonitor* monitor() { return monitor_; }
   void set_monitor(PluginMonitor* monitor) { monitor_ = monitor; }
 
@@ -87,7 +90,7 @@ class VirtualMachine {
   Registry& registry_;
   PluginMonitor* monitor_ = nullptr;
   std::map<std::string, std::unique_ptr<IoThread>> iothreads_;
-  std::map<std::string, int> back_ends_;  // by id of the plugin
+  std::set<const nacre_instance*> plugin_back_ends_;
   Disks disks_;
   Chardevs chardevs_;
   RandomSources random_sources_;

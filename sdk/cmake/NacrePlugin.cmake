@@ -17,6 +17,12 @@
 # - checked after each link by check-plugin-link, which fails the build;
 # - installed to ${CMAKE_INSTALL_LIBDIR}/nacre/plugins of the prefix by rename: writing over a library that a running
 #   host has mapped would end that host.
+# nacre_add_plugin_test(<plugin> SOURCES <files>)
+#
+# Makes the GoogleTest program <plugin>_test of the sources and registers it with ctest. It is linked with the fake host
+# and finds the plugin's file by NACRE_PLUGIN_FILE. Where BUILD_TESTING is off it does nothing; where GoogleTest or the
+# fake host is missing it says so and does nothing.
+#
 # One implementation serves Nacre's own tree and every other project: find_package(NacreSdk) includes this file.
 # kind is device, machine, block, net or chardev. libgcc is taken from the shared library that libstdc++ brings anyway:
 # a second unwinder of another version in the plugin would be a hazard and would cost memory.
@@ -177,7 +183,9 @@ function(nacre_add_plugin name)
   endif()
   target_compile_definitions(${target} PRIVATE
     NACRE_PLUGIN_ID="${ARG_ID}" NACRE_PLUGIN_VERSION="${ARG_VERSION}")
+  # What an initializer of a structure of the contract leaves out is zero, and new fields come at the end.
   target_compile_options(${target} PRIVATE -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections
+    -Wno-missing-field-initializers
     $<$<COMPILE_LANGUAGE:CXX>:-fvisibility-inlines-hidden>
     $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fno-gnu-unique>)
   set(script ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/plugin.exports)
@@ -234,4 +242,24 @@ function(nacre_add_plugin name)
       file(RENAME \"\${directory}/.${name}.so.tmp\" \"\${directory}/${name}.so\")
       message(STATUS \"Installing: \${directory}/${name}.so\")")
   endif()
+endfunction()
+
+function(nacre_add_plugin_test plugin)
+  cmake_parse_arguments(ARG "" "" "SOURCES" ${ARGN})
+  if(NOT BUILD_TESTING)
+    return()
+  endif()
+  find_package(GTest QUIET)
+  if(NOT GTest_FOUND)
+    message(STATUS "No GoogleTest (libgtest-dev), so ${plugin}_test is not built")
+    return()
+  elseif(NOT TARGET NacreSdk::fake)
+    message(STATUS "The fake host needs libstdc++ and this compiler takes another C++ library, so ${plugin}_test is not built")
+    return()
+  endif()
+  add_executable(${plugin}_test ${ARG_SOURCES})
+  target_link_libraries(${plugin}_test PRIVATE NacreSdk::fake GTest::gtest_main)
+  target_compile_definitions(${plugin}_test PRIVATE NACRE_PLUGIN_FILE="$<TARGET_FILE:${plugin}>")
+  add_dependencies(${plugin}_test ${plugin})
+  add_test(NAME ${plugin}_test COMMAND ${plugin}_test)
 endfunction()

@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <nacre/fake/host.hpp>
+#include <nacre/fake/device.hpp>
+#include <nacre/fake/vhost_user_peer.hpp>
+#include <nacre/vhost_user.hpp>
+#include <stdexcept>
 
 namespace nacre::fake {
 namespace {
@@ -34,6 +37,46 @@ TEST(FakeHost, LacksWhatItIsToldToLack) {
   EXPECT_EQ(hello({NACRE_EXT_QMP})->get_extension(NACRE_EXT_QMP), nullptr);
   EXPECT_NE(hello()->get_extension(NACRE_EXT_QMP), nullptr);
   EXPECT_EQ(hello()->get_extension("org.example.none/1"), nullptr);
+}
+
+TEST(FakeLoop, LetsTimePassAtOnce) {
+  nacre_loop loop;
+  int expired = 0;
+  nacre_timer* timer = loop.timer([](void* count) noexcept { ++*static_cast<int*>(count); }, &expired);
+  const uint64_t hour = 3'600'000'000'000;
+  timer->at = loop.now() + hour;
+  loop.advance(std::chrono::minutes(59));
+  EXPECT_EQ(expired, 0);
+  loop.advance(std::chrono::minutes(1));
+  EXPECT_EQ(expired, 1);
+  loop.destroy(timer);
+}
+
+TEST(VhostUserPeer, AgreesAndEndsWithItsThread) {
+  VhostUserPeer peer;
+  sdk::VhostUser device(peer.take_socket());
+  ASSERT_TRUE(device);
+  EXPECT_EQ(peer.take_socket(), -1);
+  const sdk::Status begun = device.begin();
+  ASSERT_TRUE(begun) << begun.error().message;
+  EXPECT_EQ(device.features() >> 32, 1u);
+  EXPECT_EQ(device.max_queues(), 256u);
+  // What it does not know, it does not take: the number of a ring that cannot be.
+  EXPECT_FALSE(device.stop_ring(256));
+  EXPECT_FALSE(device.alive());
+}
+
+TEST(FakeDevice, SaysWhyItCannotBeMade) {
+  auto refused = [](const std::string& file) -> std::string {
+    try {
+      Device device(file, "any");
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_NE(refused("/nonexistent.so").find("/nonexistent.so: cannot open"), std::string::npos);
+  EXPECT_NE(refused("libc.so.6").find("it is not a plugin of this SDK"), std::string::npos);
 }
 
 }  // namespace

@@ -6,16 +6,6 @@
 #include <condition_variable>
 #include <nacre/fake/loop.hpp>
 
-namespace {
-
-uint64_t now() {
-  return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-          .count());
-}
-
-}  // namespace
-
 nacre_loop::nacre_loop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
   ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event);
@@ -58,6 +48,12 @@ void nacre_loop::post(std::function<void()> function) {
     posts_.push_back(std::move(function));
   }
   ::eventfd_write(wake_, 1);
+}
+
+void nacre_loop::drop_posts() {
+  std::vector<std::function<void()>> dropped;  // freed without the lock
+  std::lock_guard lock(mutex_);
+  dropped.swap(posts_);
 }
 
 void nacre_loop::call(const std::function<void()>& function) {
@@ -135,4 +131,14 @@ bool nacre_loop::run_until(const std::function<bool()>& done, std::chrono::milli
 void nacre_loop::settle(std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   while (serve_once(2) && std::chrono::steady_clock::now() < deadline) continue;
+}
+
+void nacre_loop::advance(std::chrono::nanoseconds time) {
+  advanced_ += static_cast<uint64_t>(time.count());
+  settle();
+}
+
+uint64_t nacre_loop::now() const {
+  const auto since_boot = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(since_boot).count()) + advanced_;
 }

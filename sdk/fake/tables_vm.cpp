@@ -29,8 +29,7 @@ nacre_status timer(nacre_loop* loop, nacre_callback expired, void* opaque, nacre
 }
 void timer_arm(nacre_timer* timer, uint64_t ns) noexcept {
   if (!timer->loop->is_current()) offend("loop.timer_arm was called on another thread");
-  const auto time = std::chrono::steady_clock::now().time_since_epoch();
-  timer->at = ns ? static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(time).count()) + ns : 0;
+  timer->at = ns ? timer->loop->now() + ns : 0;
 }
 void timer_destroy(nacre_timer* timer) noexcept {
   timer->loop->destroy(timer);

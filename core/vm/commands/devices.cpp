@@ -20,9 +20,7 @@ Answer device_add(VirtualMachine& vm, const json::object& arguments, qmp::Contex
 Answer device_del(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
   std::string id(arguments.at("id").as_string());
   if (Status removed = vm.devices().remove(id); !removed) return removed.error();
-  // Before the answer, as StratoVirt's documents show it for microvm.
-  if (vm.monitor())
-    (void)vm.monitor()->emit("DEVICE_DELETED", json::serialize(json::object{{"device", id}, {"path", id}}));
+  // On microvm DEVICE_DELETED comes before the answer, as StratoVirt's documents show it.
   return json::object();
 }
 

@@ -170,7 +170,7 @@ constexpr Row kRows[] = {
     {"query-ohui-status", query_ohui_status, "fails: there is no OHUI", "nothing"},
     {"query-iothreads", query_iothreads, "the iothreads", "list"},
     {"query-plugins", query_plugins, "every plugin file that was found, with its state and what it offers", "list"},
-    {"plugin-load", plugin_load, "takes in one more plugin file", "object", kPluginFile},
+    {"plugin-load", plugin_load, "takes in one more plugin file, or enables a disabled one", "object", kPluginFile},
     {"plugin-disable", plugin_disable, "takes a plugin's drivers out of use", "object", kPluginId},
 };
 
@@ -189,6 +189,16 @@ constexpr Argument kBlockIoError[] = {{"device", Type::String, true, "the drive'
                                       {"nospace", Type::Bool, true, "the host's disk is full"},
                                       {"reason", Type::String, true, "why, in words"}};
 
+constexpr Argument kPluginLoaded[] = {{"id", Type::String, true, "the plugin's id"},
+                                      {"version", Type::String, true, "its version"},
+                                      {"path", Type::String, true, "the file"},
+                                      {"drivers", Type::Array, true, "the drivers that can be used now"}};
+constexpr Argument kPluginRejected[] = {{"path", Type::String, true, "the file"},
+                                        {"reason", Type::String, true, "why it is of no use, in a sentence"}};
+constexpr Argument kPluginFailed[] = {{"id", Type::String, true, "the plugin's id"},
+                                      {"path", Type::String, true, "the file"},
+                                      {"reason", Type::String, true, "what happened, in a sentence"}};
+
 constexpr qmp::Event kEvents[] = {
     {"SHUTDOWN", "the machine has ended", kShutdown},
     {"RESET", "the machine was reset", kReset},
@@ -198,6 +208,9 @@ constexpr qmp::Event kEvents[] = {
     {"DEVICE_DELETED", "a device is gone", kDeviceDeleted},
     {"BLOCK_IO_ERROR", "the host could not carry out a disk's request; at most once a second", kBlockIoError},
     {"BALLOON_CHANGED", "the guest's memory has changed", kBalloonChanged},
+    {"PLUGIN_LOADED", "a plugin's code runs, or is in use again", kPluginLoaded},
+    {"PLUGIN_REJECTED", "a plugin file was found and is of no use", kPluginRejected},
+    {"PLUGIN_FAILED", "a plugin would not start, threw in a device, or had its file overwritten", kPluginFailed},
 };
 
 }  // namespace

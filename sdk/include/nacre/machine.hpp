@@ -69,4 +69,15 @@ constexpr nacre_type machine_type(const char* name, const char* help, const nacr
   return type_of(NACRE_KIND_MACHINE, name, help, props, &MachineTable<M>::kOps);
 }
 
+template <typename M>
+constexpr nacre_type machine_type(const char* name, const char* help) {
+  nacre_type type{};
+  type.size = sizeof(nacre_type);
+  type.kind = NACRE_KIND_MACHINE;
+  type.name = name;
+  type.help = help;
+  type.ops = &MachineTable<M>::kOps;
+  return type;
+}
+
 }  // namespace nacre::sdk

@@ -20,6 +20,7 @@
 #include <nacre/abi/net.h>
 #include <nacre/abi/net_driver.h>
 #include <nacre/abi/note.h>
+#include <nacre/abi/pci.h>
 #include <nacre/abi/props.h>
 #include <nacre/abi/qmp.h>
 #include <nacre/abi/rng.h>
@@ -46,6 +47,7 @@
   X(NACRE_EXT_BALLOON, nacre_balloon_v1, 0)       \
   X(NACRE_EXT_NET, nacre_net_v1, 0)               \
   X(NACRE_EXT_MACHINE, nacre_machine_v1, 1)       \
+  X(NACRE_EXT_PCI, nacre_pci_v1, 1)               \
   X(NACRE_EXT_VCPU, nacre_vcpu_v1, 1)
 
 #endif

@@ -22,7 +22,7 @@ struct nacre_timer {
   nacre_loop* loop;
   nacre_callback expired;
   void* opaque;
-  uint64_t at;  // nanoseconds of the monotonic clock; 0: it is not running
+  uint64_t at;  // nanoseconds of the loop's clock; 0: it is not running
 };
 
 // Owned by the thread that made it, which alone serves it.
@@ -40,6 +40,8 @@ struct nacre_loop {
   void destroy(nacre_timer* timer);
   // [any]
   void post(std::function<void()> function);
+  // Forgets what has been posted and has not run: what the host does after unrealize().
+  void drop_posts();
   // [any] Waits until it has run; at once on the loop's own thread.
   void call(const std::function<void()>& function);
 
@@ -47,6 +49,10 @@ struct nacre_loop {
   bool run_until(const std::function<bool()>& done, std::chrono::milliseconds timeout);
   // Serves what is ready now, and what comes of it, until nothing is; at most for `timeout`.
   void settle(std::chrono::milliseconds timeout = std::chrono::milliseconds(200));
+  // Lets that much time pass at once for this loop's timers, and serves those that are due.
+  void advance(std::chrono::nanoseconds time);
+  // The loop's clock, in nanoseconds: the monotonic one and what advance() has added.
+  uint64_t now() const;
 
   // What devices have not given back.
   size_t watches() const { return watches_.size(); }
@@ -60,6 +66,7 @@ struct nacre_loop {
   std::thread::id owner_ = std::this_thread::get_id();
   int epoll_;
   int wake_;
+  uint64_t advanced_ = 0;  // nanoseconds
   std::list<std::unique_ptr<nacre_watch>> watches_;
   std::list<std::unique_ptr<nacre_timer>> timers_;
   std::mutex mutex_;
