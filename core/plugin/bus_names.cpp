@@ -26,10 +26,14 @@ std::vector<std::string> pci_names(const std::string& bus, const std::string& na
 }
 
 BusName resolve_bus_name(Registry& registry, const std::string& name) {
-  if (!std::string_view(name).ends_with(kPci) || registry.offers(NACRE_KIND_DEVICE, name)) return {name, false};
-  for (const DriverInfo& driver : registry.drivers(NACRE_KIND_DEVICE))
-    for (const std::string& other : pci_names(driver.bus, driver.name, driver.aliases))
-      if (other == name) return {driver.name, true};
+  if (!std::string_view(name).ends_with(kPci)) return {name, false};
+  for (bool again : {false, true}) {
+    if (again) registry.look_for_new_files();
+    if (registry.offers(NACRE_KIND_DEVICE, name)) return {name, false};
+    for (const DriverInfo& driver : registry.drivers(NACRE_KIND_DEVICE))
+      for (const std::string& other : pci_names(driver.bus, driver.name, driver.aliases))
+        if (other == name) return {driver.name, true};
+  }
   return {name, false};
 }
 

@@ -13,8 +13,8 @@ struct BusName {
   bool pci = false;    // the name asks for PCI
 };
 
-// A name X-pci that no plugin offers stands for the virtio driver X-device or X, where one is on offer; every other
-// name for itself.
+// A name X-pci that no plugin offers stands for the virtio driver X-device or X, where one is on offer, if need be in
+// a file that is new; every other name for itself.
 BusName resolve_bus_name(Registry& registry, const std::string& name);
 
 // The names on PCI that stand for this driver.

@@ -27,6 +27,12 @@ Result<PluginFile> Registry::open_file(const std::string& path) {
   return open_plugin_file(*directory, name);
 }
 
+void Registry::look_for_new_files() {
+  if (!start() || sealed_) return;
+  // A directory that has gone bad meanwhile does not matter here.
+  if (Status scanned = scan(); !scanned) log::warn("plugin", "{}", scanned.error().message);
+}
+
 void Registry::look_again(const std::vector<File*>& files) {
   std::vector<std::string> changed;
   for (File* file : files) {

@@ -240,9 +240,8 @@ Result<LoadedType> Registry::load(uint32_t kind, const std::string& name, const 
   if (Status ready = start(); !ready) return ready.error();
   if (!sealed_) look_again(providers(kind, name));
   std::vector<File*> found = providers(kind, name);
-  if (found.empty() && !sealed_) {
-    // A plugin may have been installed since. A directory that has gone bad meanwhile does not matter here.
-    if (Status scanned = scan(); !scanned) log::warn("plugin", "{}", scanned.error().message);
+  if (found.empty()) {
+    look_for_new_files();  // a plugin may have been installed since
     found = providers(kind, name);
   }
   if (!plugin.empty())
@@ -312,7 +311,8 @@ Error Registry::unknown(uint32_t kind, const std::string& name) const {
   const char* word = kind_name(kind);
   // First the files that would have had it.
   for (const auto& file : files_) {
-    if (file->usable() || file->state == PluginState::Superseded || !file->offers(kind, name)) continue;
+    if (file->usable() || file->state == PluginState::Superseded) continue;
+    if (!file->offers(kind, name) && !file->offers_on_pci(kind, name)) continue;
     if (file->duplicate || file->state == PluginState::Failed) return fail("{}", file->reason);
     if (file->state == PluginState::Disabled)
       return fail("{} '{}' is provided by plugin '{}', which was disabled.", word, name, file->manifest.id);

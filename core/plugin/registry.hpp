@@ -95,8 +95,8 @@ class PluginEvents {
 // - A file that was renamed over the path of another takes its place, whatever its version is; where it is of no use,
 //   the code that runs stays in use.
 // - One at another path takes the place only by load_file(), and only when its version is higher, or when the user
-//   prefers it. An id that is found twice otherwise is used from the file whose code runs already, and from neither when
-//   none does.
+//   prefers it. An id that is found twice otherwise is used from the file whose code runs already, and from neither
+//   when none does.
 // - After disable(), any file may take the id. load_file() of a disabled file enables it again.
 // Devices keep the code that they were made with: code is never unmapped. A file that was overwritten in place while
 // its code is mapped gets no more devices.
@@ -120,6 +120,9 @@ class Registry {
 
   // Whether a plugin that could be used offers it; maps nothing.
   bool offers(uint32_t kind, const std::string& name);
+
+  // Looks once more for files that have come, unless nothing can be mapped any more.
+  void look_for_new_files();
 
   // Returns the type by kind and name or alias, mapping and initialising its plugin on first use. `plugin` chooses
   // among several that offer it. Files that have changed since they were read are read again, and a name that is

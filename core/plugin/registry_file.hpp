@@ -1,6 +1,9 @@
 // One plugin file as the registry keeps it.
 #pragma once
 
+#include <algorithm>
+
+#include "core/plugin/bus_names.hpp"
 #include "core/plugin/directory.hpp"
 #include "core/plugin/registry.hpp"
 
@@ -39,6 +42,14 @@ struct Registry::File {
   bool offers(uint32_t kind, const std::string& name) const {
     for (const ProvidedType& type : manifest.provides)
       if (type.kind == kind && type.answers_to(name)) return true;
+    return false;
+  }
+  // The same by one of the names that bus_names.hpp derives.
+  bool offers_on_pci(uint32_t kind, const std::string& name) const {
+    for (const ProvidedType& type : manifest.provides)
+      if (const auto names = pci_names(type.bus, type.name, type.aliases);
+          type.kind == kind && std::find(names.begin(), names.end(), name) != names.end())
+        return true;
     return false;
   }
   // Whether it still lies where it was found.

@@ -6,8 +6,11 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "core/plugin/breadcrumb.hpp"
+#include "core/plugin/bus_names.hpp"
 #include "core/plugin/digest.hpp"
 #include "tests/plugins/workshop.hpp"
 
@@ -108,6 +111,20 @@ TEST_F(HotLoad, TheReasonOfARejectedNewFileIsInTheError) {
   EXPECT_THAT(load_driver(),
               AllOf(StartsWith("device 'test-good' is provided by " + shop_.path("x.so")),
                     HasSubstr("but that file was rejected: plugin 'org.nacre.test.good' 1.2 needs Nacre SDK")));
+}
+
+TEST_F(HotLoad, ANewFileIsFoundByItsNameOnPci) {
+  std::ifstream in(TREE_PLUGIN_DIRECTORY "/virtio-rng.so", std::ios::binary);
+  const std::string rng{std::istreambuf_iterator<char>(in), {}};
+  EXPECT_FALSE(resolve_bus_name(*registry_, "virtio-rng-pci").pci);
+  shop_.put("x.so", with_note(rng, [](nacre_note* note) { note->abi_minor_needed = 999; }));
+  EXPECT_FALSE(resolve_bus_name(*registry_, "virtio-rng-pci").pci);
+  EXPECT_THAT(load_driver("virtio-rng-pci"), HasSubstr("is provided by " + shop_.path("x.so") + ", but that file was"));
+  shop_.put("x.so", rng);
+  const BusName name = resolve_bus_name(*registry_, "virtio-rng-pci");
+  EXPECT_TRUE(name.pci);
+  EXPECT_EQ(name.driver, "virtio-rng-device");
+  EXPECT_EQ(load_driver(name.driver), "(loaded)");
 }
 
 TEST_F(HotLoad, AFileRenamedOverAnotherServesNewDevices) {
