@@ -1,6 +1,7 @@
 // What plugins cost that are there: reading their notes at start, and mapping those that are used.
-#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <link.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -54,6 +55,27 @@ TEST(LoadingCost, IsSmallForWhatIsNotUsed) {
     EXPECT_LT(scan / n, 5000);
     ++series;
   }
+}
+
+// By a name that leads to the file from other processes as well: a debugger's.
+TEST(LoadedPlugin, IsFoundByADebugger) {
+  Workshop shop;
+  shop.put_fixture("other", "other.so");
+  auto plugins = registry(shop.path());
+  ASSERT_EQ(load(*plugins, "test-other"), "(loaded)");
+  std::string name;
+  ::dl_iterate_phdr(
+      [](dl_phdr_info* module, size_t, void* found) {
+        const std::string_view text = module->dlpi_name;
+        if (text.find("/fd/") != text.npos) *static_cast<std::string*>(found) = text;  // the last one
+        return 0;
+      },
+      &name);
+  EXPECT_EQ(name.rfind("/proc/" + std::to_string(::getpid()) + "/fd/", 0), 0u) << name;
+  char target[4096];
+  const ssize_t length = ::readlink(name.c_str(), target, sizeof target);
+  ASSERT_GT(length, 0);
+  EXPECT_EQ(std::string(target, static_cast<size_t>(length)), shop.path("other.so"));
 }
 
 }  // namespace
