@@ -5,14 +5,13 @@
 namespace nacre::cli {
 
 Result<std::unique_ptr<Registry>> open_registry(const PluginChoice& choice) {
-  // Never ignored: somebody relies on it.
-  if (!choice.allowed.empty()) return fail("-plugin-allow: this version does not check the digests of plugins yet.");
   RegistryOptions options;
   for (const PluginDirectory& directory : choice.directories)
     options.directories.push_back({directory.path, directory.insecure});
   options.prefer = choice.preferred;
-
   options.hotload = choice.hotload;
+  options.seal = choice.seal;
+  options.allowed = choice.allowed;
   auto registry = std::make_unique<Registry>(&services::hello(), std::move(options));
   if (Status started = registry->start(); !started) return started.error();
   for (const std::string& file : choice.files)

@@ -21,6 +21,10 @@ struct IoEvent {
   std::optional<uint64_t> match{};  // only writes of exactly this value
 };
 
+// The routes that KVM gives the lines of the PIC and the IOAPIC in the kernel: GSIs 0 to 23 to the IOAPIC's pins, and
+// the first 16 to the PIC's too. A table for set_gsi_routing() begins with them, or the lines are dead.
+std::vector<kvm_irq_routing_entry> line_routes();
+
 // Functions are callable on any thread unless they say otherwise: KVM does the locking.
 class Vm {
  public:

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -17,12 +18,6 @@ namespace crash {
 constinit thread_local Place place;
 
 namespace {
-
-struct Module {
-  const char* file;
-  uintptr_t start;
-  uintptr_t end;
-};
 
 constexpr size_t kMaxModules = 256;
 Module modules[kMaxModules];
@@ -91,7 +86,20 @@ uintptr_t program_counter(const void* context) {
 #endif
 }
 
-void on_signal(int number, siginfo_t*, void* context) {
+// Code is read from its file when it is first needed: whoever writes into that file changes it under the process.
+bool was_overwritten(const Module& module) {
+  struct stat now;
+  return fstat(module.fd, &now) == 0 && (now.st_size != module.size || now.st_mtim.tv_sec != module.modified.tv_sec ||
+                                         now.st_mtim.tv_nsec != module.modified.tv_nsec);
+}
+
+const Module* module_at(uintptr_t address) {
+  for (size_t i = 0; i < n_modules.load(std::memory_order_acquire); ++i)
+    if (address >= modules[i].start && address < modules[i].end) return &modules[i];
+  return nullptr;
+}
+
+void on_signal(int number, siginfo_t* info, void* context) {
   int saved = errno;
   if (!reported.exchange(true)) {
     uintptr_t pc = program_counter(context);
@@ -103,14 +111,18 @@ void on_signal(int number, siginfo_t*, void* context) {
       line << "fatal: the VMM crashed outside of every plugin";
     }
     line << " (" << signal_name(number) << " at ";
-    const Module* module = nullptr;
-    for (size_t i = 0; i < n_modules.load(std::memory_order_acquire); ++i)
-      if (pc >= modules[i].start && pc < modules[i].end) module = &modules[i];
-    if (module)
+    if (const Module* module = module_at(pc))
       line << "offset ", line.hex(pc - module->start) << " of " << module->file;
     else
       line << "address ", line.hex(pc);
+    const auto reached = reinterpret_cast<uintptr_t>(info->si_addr);
+    if (const Module* module = module_at(reached); module && reached != pc)
+      line << ", reaching for offset ", line.hex(reached - module->start) << " of " << module->file;
     line << ").";
+    for (size_t i = 0; i < n_modules.load(std::memory_order_acquire); ++i)
+      if (was_overwritten(modules[i]))
+        line << " The file " << modules[i].file
+             << " was overwritten while its code was in use: install plugins by rename, or pass -plugin-seal.";
     line.write();
     if (last_words) last_words();
   }
@@ -168,19 +180,19 @@ bool prepare_thread() {
   return sigaltstack(&stack, nullptr) == 0;
 }
 
-void add_module(const char* file, uintptr_t start, uintptr_t end) {
+void add_module(const Module& module) {
   size_t at = n_modules.load(std::memory_order_relaxed);
   if (at == kMaxModules) return;
-  modules[at] = {file, start, end};
+  modules[at] = module;
   n_modules.store(at + 1, std::memory_order_release);
 }
 
 }  // namespace crash
 
 std::string exception_text(const std::string& plugin, const char* function, const std::string& what,
-                           const std::string& device) {
-  return fmt::format("plugin '{}' threw in {}(): \"{}\". Device '{}' was removed; the guest goes on.", plugin, function,
-                     what.empty() ? "(nothing)" : what, device);
+                           const std::string& device, const char* outcome) {
+  return fmt::format("plugin '{}' threw in {}(): \"{}\". Device '{}' {}; the guest goes on.", plugin, function,
+                     what.empty() ? "(nothing)" : what, device, outcome);
 }
 
 }  // namespace nacre

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <string>
 
 namespace nacre {
@@ -27,9 +28,19 @@ void install_handlers(void (*before_death)() = nullptr);
 // there is no memory; the handlers then use the thread's own stack. The stack lives as long as the process.
 bool prepare_thread();
 
-// [main] Makes the addresses [start, end) known as `file`, so that a crash there is given as an offset in it. `file` is
-// kept by address and must live as long as the process. At most 256 are kept, the rest is ignored.
-void add_module(const char* file, uintptr_t start, uintptr_t end);
+// The image of a plugin in this process.
+struct Module {
+  const char* file;  // its name; must live as long as the process
+  uintptr_t start;
+  uintptr_t end;
+  int fd;             // what it was mapped from, open as long as the process lives
+  int64_t size;       // of that file then, in bytes
+  timespec modified;  // when its content had been changed last
+};
+
+// [main] Makes the image known, so that a crash in it is given as an offset, and that it is said when its file was
+// changed under it. At most 256 are kept, the rest is ignored.
+void add_module(const Module& module);
 
 }  // namespace crash
 
@@ -49,8 +60,9 @@ class Breadcrumb {
   crash::Place before_;
 };
 
-// The sentence for a plugin's call that ended with NACRE_PLUGIN_EXCEPTION; `what` may be empty.
+// The sentence for a plugin's call that ended with NACRE_PLUGIN_EXCEPTION; `what` may be empty, `outcome` says what
+// becomes of the device.
 std::string exception_text(const std::string& plugin, const char* function, const std::string& what,
-                           const std::string& device);
+                           const std::string& device, const char* outcome = "was removed");
 
 }  // namespace nacre

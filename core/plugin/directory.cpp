@@ -121,7 +121,35 @@ Error open_failure(const PluginDirectory& directory, const std::string& path, co
               user_name(info.st_uid), mode_text(info), user_name(geteuid()));
 }
 
+FileStamp stamp_from(const struct stat& info) {
+  return {info.st_dev, info.st_ino, static_cast<uint64_t>(info.st_size), info.st_mtim, info.st_ctim};
+}
+
+bool equal(const timespec& a, const timespec& b) {
+  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
 }  // namespace
+
+bool FileStamp::same_content(const FileStamp& other) const {
+  return same_file(other) && size == other.size && equal(modified, other.modified);
+}
+
+bool FileStamp::untouched(const FileStamp& other) const {
+  return same_content(other) && equal(changed, other.changed);
+}
+
+std::optional<FileStamp> stamp_of(int fd) {
+  struct stat info;
+  if (fstat(fd, &info) != 0) return std::nullopt;
+  return stamp_from(info);
+}
+
+std::optional<FileStamp> stamp_of(const std::string& path) {
+  struct stat info;
+  if (lstat(path.c_str(), &info) != 0) return std::nullopt;
+  return stamp_from(info);
+}
 
 Result<PluginDirectory> open_plugin_directory(const std::string& path, bool insecure) {
   char resolved[PATH_MAX];
@@ -167,12 +195,10 @@ Result<PluginFile> open_plugin_file(PluginDirectory& directory, const std::strin
     return fail("'{}' is {}, not a regular file; ignored.", file.path, file_kind(info.st_mode));
   if (!directory.insecure)
     if (Status safe = check_file(file.path, info); !safe) return safe.error();
-  file.size = static_cast<uint64_t>(info.st_size);
-  if (file.size > kMaxPluginSize)
-    return fail("'{}' is refused: it has {} bytes, and a plugin may have at most {}.", file.path, file.size,
+  file.stamp = stamp_from(info);
+  if (file.stamp.size > kMaxPluginSize)
+    return fail("'{}' is refused: it has {} bytes, and a plugin may have at most {}.", file.path, file.stamp.size,
                 kMaxPluginSize);
-  file.device = info.st_dev;
-  file.inode = info.st_ino;
   return file;
 }
 

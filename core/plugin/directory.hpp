@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <ctime>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,12 +23,30 @@ struct PluginDirectory {
   std::vector<std::string> warnings;  // sentences
 };
 
+// Which file it is, and by what a change of its content shows.
+struct FileStamp {
+  dev_t device = 0;
+  ino_t inode = 0;
+  uint64_t size = 0;    // bytes
+  timespec modified{};  // when its content was changed last, as it says; a tool may set it
+  timespec changed{};   // when anything of it was changed last: its name, its mode, its content
+
+  bool same_file(const FileStamp& other) const { return device == other.device && inode == other.inode; }
+  // Whether the content is still the same, to all appearance.
+  bool same_content(const FileStamp& other) const;
+  // Stricter: nothing was done to it at all, not even a renaming.
+  bool untouched(const FileStamp& other) const;
+};
+
+// Returns the stamp of the file behind a descriptor or of the one at a path, without following a link; nothing where
+// there is none.
+std::optional<FileStamp> stamp_of(int fd);
+std::optional<FileStamp> stamp_of(const std::string& path);
+
 struct PluginFile {
   std::string path;
   Fd fd;
-  uint64_t size = 0;
-  dev_t device = 0;
-  ino_t inode = 0;
+  FileStamp stamp;
 };
 
 // Opens a directory and lists it. Fails when it is missing or no directory, or when it or a directory above it could be

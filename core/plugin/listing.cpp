@@ -3,32 +3,35 @@
 
 #include <algorithm>
 
+#include "core/plugin/bus_names.hpp"
 #include "core/plugin/registry_file.hpp"
 
 namespace nacre {
 
+PluginInfo Registry::info_of(const File& file) const {
+  const Manifest& manifest = file.manifest;
+  PluginInfo info;
+  info.path = file.path;
+  info.state = file.state;
+  info.reason = file.reason;
+  info.types = file.types;
+  if (manifest.id.empty()) return info;
+  info.id = manifest.id;
+  info.name = manifest.name;
+  info.version = manifest.version;
+  info.vendor = manifest.vendor;
+  info.license = manifest.license;
+  info.tier = manifest.tier == NACRE_TIER_LOCKED ? "locked" : "stable";
+  info.abi = fmt::format("{}.{}", manifest.abi_major, manifest.abi_minor_built);
+  for (const ProvidedType& type : manifest.provides) info.drivers.push_back(type.name);
+  info.requires_extensions = manifest.requires_extensions;
+  info.optional_extensions = manifest.optional_extensions;
+  return info;
+}
+
 std::vector<PluginInfo> Registry::query() const {
   std::vector<PluginInfo> infos;
-  for (const auto& file : files_) {
-    const Manifest& manifest = file->manifest;
-    PluginInfo info;
-    info.path = file->path;
-    info.state = file->state;
-    info.reason = file->reason;
-    if (!manifest.id.empty()) {
-      info.id = manifest.id;
-      info.name = manifest.name;
-      info.version = manifest.version;
-      info.vendor = manifest.vendor;
-      info.license = manifest.license;
-      info.tier = manifest.tier == NACRE_TIER_LOCKED ? "locked" : "stable";
-      info.abi = fmt::format("{}.{}", manifest.abi_major, manifest.abi_minor_built);
-      for (const ProvidedType& type : manifest.provides) info.drivers.push_back(type.name);
-      info.requires_extensions = manifest.requires_extensions;
-      info.optional_extensions = manifest.optional_extensions;
-    }
-    infos.push_back(std::move(info));
-  }
+  for (const auto& file : files_) infos.push_back(info_of(*file));
   return infos;
 }
 
@@ -39,8 +42,7 @@ std::vector<DriverInfo> Registry::drivers(uint32_t kind) const {
     for (const ProvidedType& type : file->manifest.provides) {
       if (kind != 0 && type.kind != kind) continue;
       DriverInfo info{type.kind, type.name, type.aliases, type.bus, {}, file->manifest.id, file->path, false};
-      for (uint32_t i = 0; file->plugin && i < file->plugin->n_types; ++i) {
-        const nacre_type* loaded = file->plugin->types[i];
+      for (const nacre_type* loaded : file->overwritten() ? std::vector<const nacre_type*>() : file->types) {
         if (loaded && loaded->kind == type.kind && loaded->name && type.name == loaded->name && loaded->help)
           info.help = loaded->help;
       }
@@ -88,6 +90,7 @@ std::string Registry::driver_list(uint32_t kind) const {
     text += info.name;
     for (const std::string& alias : info.aliases) text += " (also " + alias + ")";
     if (!info.bus.empty()) text += ", bus " + info.bus;
+    for (const std::string& name : pci_names(info.bus, info.name, info.aliases)) text += ", on PCI " + name;
     text += fmt::format(", from {} ({})", info.path, info.plugin_id);
     if (!info.help.empty()) text += ": " + info.help;
     if (info.conflicting) text += fmt::format(" [offered twice: choose with plugin={}]", info.plugin_id);

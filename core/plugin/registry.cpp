@@ -8,9 +8,12 @@
 
 #include "core/base/log.hpp"
 #include "core/base/suggest.hpp"
+#include "core/plugin/bus_names.hpp"
+#include "core/plugin/digest.hpp"
 #include "core/plugin/elf_note.hpp"
 #include "core/plugin/module.hpp"
 #include "core/plugin/registry_file.hpp"
+#include "core/plugin/sealed_copy.hpp"
 #include "core/plugin/version.hpp"
 
 namespace nacre {
@@ -24,10 +27,9 @@ std::string as_clause(const std::string& reason, const std::string& path) {
   return clause;
 }
 
-const nacre_type* type_of(const nacre_plugin& plugin, uint32_t kind, const std::string& name) {
-  for (uint32_t i = 0; i < plugin.n_types; ++i)
-    if (const nacre_type* type = plugin.types[i]; type && type->kind == kind && type->name && name == type->name)
-      return type;
+const nacre_type* type_of(const std::vector<const nacre_type*>& types, uint32_t kind, const std::string& name) {
+  for (const nacre_type* type : types)
+    if (type && type->kind == kind && type->name && name == type->name) return type;
   return nullptr;
 }
 
@@ -50,8 +52,10 @@ const char* state_name(PluginState state) {
       return "initialised";
     case PluginState::Failed:
       return "failed";
-    default:
+    case PluginState::Disabled:
       return "disabled";
+    default:
+      return "superseded";
   }
 }
 
@@ -88,6 +92,8 @@ Registry::~Registry() = default;
 
 Status Registry::start() {
   if (started_) return {};
+  if (!options_.allowed.empty())
+    if (Status ready = prepare_digests(); !ready) return ready;
   if (Status scanned = scan(); !scanned) return scanned;
   started_ = true;
   if (options_.hotload) return {};
@@ -113,59 +119,77 @@ Status Registry::scan() {
     for (const std::string& warning : directory->warnings)
       if (!started_) log::warn("plugin", "{}", warning);
     for (const std::string& name : directory->names) {
+      seen.push_back((directory->path == "/" ? "" : directory->path) + "/" + name);
       Result<PluginFile> opened = open_plugin_file(*directory, name);
-      auto file = std::make_unique<File>();
-      if (opened) {
-        file->path = opened->path;
-        file->fd = std::move(opened->fd);
-        file->size = opened->size;
-        file->device = opened->device;
-        file->inode = opened->inode;
-      } else {
-        file->path = (directory->path == "/" ? "" : directory->path) + "/" + name;
-        file->state = PluginState::Rejected;
-        file->reason = opened.error().message;
-      }
-      seen.push_back(file->path);
-      take_in(std::move(file));
+      if (opened)
+        take_in(std::move(*opened));
+      else
+        turn_away(seen.back(), opened.error().message);
     }
   }
-  // What has gone from the directories is forgotten, unless its code is in use.
+  // What has gone from the directories is forgotten, unless its code is in use or it was put aside.
   std::erase_if(files_, [&](auto& file) {
-    return !file->mapped() && std::find(seen.begin(), seen.end(), file->path) == seen.end() &&
-           file->state != PluginState::Disabled;
+    return !file->mapped() && std::find(seen.begin(), seen.end(), file->path) == seen.end() && !file->put_aside();
   });
   settle_duplicate_ids();
+  tell_rejections();
   return outcome;
 }
 
-void Registry::take_in(std::unique_ptr<File> file) {
+Registry::File& Registry::take_in(PluginFile opened) {
   for (auto& known : files_) {
-    bool same = file->inode != 0 && known->device == file->device && known->inode == file->inode;
-    // One file under two names (a hard link, a directory given twice) is one plugin.
-    if (same && (known->mapped() || known->path != file->path || known->state == PluginState::Disabled)) return;
-  }
-  for (auto& known : files_)
-    if (known->path == file->path && known->mapped()) known->replaced = true;
-  std::erase_if(files_, [&](auto& known) { return known->path == file->path && !known->mapped(); });
-
-  if (file->state != PluginState::Rejected) {
-    auto reject = [&](const Error& error) {
-      file->state = PluginState::Rejected;
-      file->reason = error.message;
-      file->fd.close();
-    };
-    Result<PluginNote> note = read_plugin_note(file->fd.get(), file->size, file->path);
-    if (!note) {
-      reject(note.error());
-    } else if (Result<Manifest> manifest = parse_manifest(*note, file->path); !manifest) {
-      reject(manifest.error());
-    } else {
-      file->manifest = std::move(*manifest);
-      if (Status accepted = negotiate(file->manifest, version_); !accepted) reject(accepted.error());
+    if (!known->stamp.same_file(opened.stamp)) continue;
+    if (known->overwritten()) mark_overwritten(*known);
+    if (known->mapped()) {
+      // A file whose code was copied may be overwritten: it is another one then.
+      if (known->image_fd >= 0 || known->stamp.same_content(opened.stamp)) return *known;
+      continue;
     }
+    if (known->put_aside() && known->stamp.untouched(opened.stamp)) return *known;
+    // One file under two names (a hard link, a directory given twice) is one plugin.
+    if (known->path != opened.path && known->at_its_path()) return *known;
   }
-  files_.push_back(std::move(file));
+  auto file = std::make_unique<File>();
+  file->path = std::move(opened.path);
+  file->fd = std::move(opened.fd);
+  file->stamp = opened.stamp;
+  if (Status accepted = accept(*file); !accepted) file->reject(accepted.error().message);
+  return add(std::move(file));
+}
+
+void Registry::turn_away(const std::string& path, const std::string& reason) {
+  auto file = std::make_unique<File>();
+  file->path = path;
+  file->reject(reason);
+  add(std::move(file));
+}
+
+Registry::File& Registry::add(std::unique_ptr<File> file) {
+  std::erase_if(files_, [&](auto& known) { return known->path == file->path && !known->mapped(); });
+  // What cannot be used does not displace code that runs.
+  for (auto& known : files_)
+    if (known->path == file->path && known->usable() && file->usable())
+      known->supersede(fmt::format("its file was replaced by {}", file->manifest.title()));
+  return *files_.emplace_back(std::move(file));
+}
+
+Status Registry::accept(File& file) {
+  if (Status allowed = check_digest(file.fd.get(), file); !allowed) return allowed;
+  Result<PluginNote> note = read_plugin_note(file.fd.get(), file.stamp.size, file.path);
+  if (!note) return note.error();
+  Result<Manifest> manifest = parse_manifest(*note, file.path);
+  if (!manifest) return manifest.error();
+  file.manifest = std::move(*manifest);
+  return negotiate(file.manifest, version_);
+}
+
+Status Registry::check_digest(int fd, const File& file) const {
+  if (options_.allowed.empty()) return {};
+  Result<std::string> digest = sha256_of(fd, file.stamp.size, file.path);
+  if (!digest) return digest.error();
+  if (std::count(options_.allowed.begin(), options_.allowed.end(), *digest) != 0) return {};
+  return fail("'{}' is not one of the allowed files. If it is to be trusted, pass -plugin-allow sha256:{}", file.path,
+              *digest);
 }
 
 bool Registry::preferred(const File& file) const {
@@ -174,30 +198,28 @@ bool Registry::preferred(const File& file) const {
 }
 
 void Registry::settle_duplicate_ids() {
-  std::sort(files_.begin(), files_.end(), [](auto& a, auto& b) { return a->path < b->path; });
+  std::stable_sort(files_.begin(), files_.end(), [](auto& a, auto& b) { return a->path < b->path; });
   for (size_t i = 0; i < files_.size(); ++i) {
     File& first = *files_[i];
     if (!first.usable()) continue;
     for (size_t j = i + 1; j < files_.size(); ++j) {
       File& second = *files_[j];
       if (!second.usable() || first.manifest.id != second.manifest.id) continue;
-      const std::string reason = fmt::format(
-          "plugin id '{}' is found twice: {} ({}) and {} ({}). Neither was used. Remove one or pass -plugin "
-          "prefer=<path>.",
-          first.manifest.id, first.path, first.manifest.version, second.path, second.manifest.version);
+      const std::string both = fmt::format("plugin id '{}' is found twice: {} ({}) and {} ({}).", first.manifest.id,
+                                           first.path, first.manifest.version, second.path, second.manifest.version);
       // The one whose code runs, or that the user chose, stays.
-      bool keep_first = first.mapped() || std::count(options_.prefer.begin(), options_.prefer.end(), first.path) != 0;
-      bool keep_second =
-          second.mapped() || std::count(options_.prefer.begin(), options_.prefer.end(), second.path) != 0;
-      auto drop = [&](File& file, bool keep) {
-        if (keep) return;
-        file.state = PluginState::Rejected;
-        file.duplicate = true;
-        file.reason = reason;
-        file.fd.close();
+      auto stays = [&](const File& file) {
+        return file.mapped() || std::count(options_.prefer.begin(), options_.prefer.end(), file.path) != 0;
       };
-      drop(second, keep_second && !keep_first);
-      drop(first, keep_first);
+      const bool keep_first = stays(first), keep_second = stays(second) && !keep_first;
+      auto drop = [&](File& file, const File* kept) {
+        file.duplicate = true;
+        file.reject(both +
+                    (kept ? fmt::format(" The one in use is {}; plugin-load takes another that is newer.", kept->path)
+                          : " Neither was used. Remove one or pass -plugin prefer=<path>."));
+      };
+      if (!keep_second) drop(second, keep_first ? &first : nullptr);
+      if (!keep_first) drop(first, keep_second ? &second : nullptr);
       if (!first.usable()) break;
     }
   }
@@ -206,12 +228,7 @@ void Registry::settle_duplicate_ids() {
 std::vector<Registry::File*> Registry::providers(uint32_t kind, const std::string& name) const {
   std::vector<File*> found;
   for (const auto& file : files_)
-    if (file->usable())
-      for (const ProvidedType& type : file->manifest.provides)
-        if (type.kind == kind && type.answers_to(name)) {
-          found.push_back(file.get());
-          break;
-        }
+    if (file->usable() && file->offers(kind, name)) found.push_back(file.get());
   return found;
 }
 
@@ -221,6 +238,7 @@ bool Registry::offers(uint32_t kind, const std::string& name) {
 
 Result<LoadedType> Registry::load(uint32_t kind, const std::string& name, const std::string& plugin) {
   if (Status ready = start(); !ready) return ready.error();
+  if (!sealed_) look_again(providers(kind, name));
   std::vector<File*> found = providers(kind, name);
   if (found.empty() && !sealed_) {
     // A plugin may have been installed since. A directory that has gone bad meanwhile does not matter here.
@@ -243,115 +261,67 @@ Result<LoadedType> Registry::load(uint32_t kind, const std::string& name, const 
   }
   File& file = *found.front();
   if (!file.mapped()) {
-    if (sealed_)
-      return fail(
-          "cannot load '{}' now: the sandbox forbids new code. Start with -plugin-hotload on, or name it with "
-          "-plugin at start.",
-          file.manifest.id);
+    if (sealed_) return no_new_code(file);
     if (Status mapped = map(file); !mapped) return mapped.error();
   }
   for (const ProvidedType& type : file.manifest.provides)
     if (type.kind == kind && type.answers_to(name))
-      return LoadedType{type_of(*file.plugin, kind, type.name), file.manifest.id, file.path};
+      return LoadedType{type_of(file.types, kind, type.name), file.manifest.id, file.path};
   return unknown(kind, name);
+}
+
+Result<Fd> Registry::image_of(File& file) {
+  Fd image;
+  if (options_.seal) {
+    Result<Fd> copy = sealed_copy(file.fd.get(), file.stamp.size, file.path);
+    if (!copy) return copy.error();
+    image = std::move(*copy);
+  }
+  const int fd = image ? image.get() : file.fd.get();
+  if (Status allowed = check_digest(fd, file); !allowed) return allowed.error();
+  const std::optional<FileStamp> now = stamp_of(file.fd.get());
+  if (!now || !now->untouched(file.stamp))
+    return fail("'{}' was changed while it was being loaded; install plugins by rename, and try again.", file.path);
+  if (!image) image = std::move(file.fd);
+  return image;
 }
 
 Status Registry::map(File& file) {
   auto failed = [&](const Error& error) {
     file.state = PluginState::Failed;
     file.reason = error.message;
+    if (events_) events_->plugin_failed(file.manifest.id, file.path, file.reason);
     return error;
   };
-  Result<const nacre_plugin*> plugin = map_plugin(std::move(file.fd), file.size, file.path, file.manifest, host_);
+  Result<Fd> image = image_of(file);
+  if (!image) return failed(image.error());
+  const int image_fd = image->get();
+  Result<const nacre_plugin*> plugin = map_plugin(std::move(*image), file.stamp.size, file.path, file.manifest, host_);
   if (!plugin) return failed(plugin.error());
   file.plugin = *plugin;
+  file.types.assign(file.plugin->types, file.plugin->types + file.plugin->n_types);
+  if (!options_.seal) file.image_fd = image_fd;
   file.state = PluginState::Mapped;
   if (Status started = initialise_plugin(*file.plugin); !started) return failed(started.error());
   file.state = PluginState::Initialised;
+  if (events_) events_->plugin_loaded(info_of(file));
   return {};
-}
-
-Result<std::string> Registry::load_file(const std::string& path) {
-  if (Status ready = start(); !ready) return ready.error();
-  size_t slash = path.rfind('/');
-  const std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-  const std::string name = path.substr(slash == std::string::npos ? 0 : slash + 1);
-  bool insecure = std::any_of(options_.directories.begin(), options_.directories.end(),
-                              [&](auto& option) { return option.insecure && option.path == parent; });
-  Result<PluginDirectory> directory = open_plugin_directory(parent, insecure);
-  if (!directory) return directory.error();
-  if (access(path.c_str(), F_OK) != 0) {
-    std::string others;
-    for (const std::string& other : directory->names) others += (others.empty() ? "" : ", ") + other;
-    return fail("plugin file '{}' does not exist. (Directory '{}' holds: {}.)", path, parent,
-                others.empty() ? "no plugins" : others);
-  }
-  Result<PluginFile> opened = open_plugin_file(*directory, name);
-  if (!opened) return opened.error();
-  const dev_t device = opened->device;
-  const ino_t inode = opened->inode;
-  auto taken = std::make_unique<File>();
-  taken->path = opened->path;
-  taken->fd = std::move(opened->fd);
-  taken->size = opened->size;
-  taken->device = device;
-  taken->inode = inode;
-  take_in(std::move(taken));
-  settle_duplicate_ids();
-  for (auto& file : files_) {
-    if (file->device != device || file->inode != inode) continue;
-    if (!file->usable()) return fail("{}", file->reason);
-    if (!file->mapped()) {
-      if (sealed_)
-        return fail(
-            "cannot load '{}' now: the sandbox forbids new code. Start with -plugin-hotload on, or name it with "
-            "-plugin at start.",
-            file->manifest.id);
-      if (Status mapped = map(*file); !mapped) return mapped.error();
-    }
-    return file->manifest.id;
-  }
-  return fail("plugin file '{}' vanished while it was being loaded.", path);
-}
-
-Result<std::string> Registry::disable(const std::string& plugin_id, size_t devices) {
-  std::vector<std::string> ids;
-  for (auto& file : files_) {
-    if (file->manifest.id.empty()) continue;
-    ids.push_back(file->manifest.id);
-    if (file->manifest.id != plugin_id || file->state == PluginState::Rejected || file->state == PluginState::Disabled)
-      continue;
-    if (devices != 0)
-      return fail("plugin '{}' is in use: {} of its devices exist. Remove them first, with device_del.", plugin_id,
-                  devices);
-    bool mapped = file->mapped();
-    file->state = PluginState::Disabled;
-    file->reason = mapped ? fmt::format(
-                                "plugin code stays mapped until exit; all {} devices of '{}' are gone and its "
-                                "name is free for another file.",
-                                devices, plugin_id)
-                          : fmt::format("plugin '{}' was disabled before it was used.", plugin_id);
-    return file->reason;
-  }
-  return fail("there is no plugin '{}'.{}", plugin_id, did_you_mean(plugin_id, ids));
 }
 
 Error Registry::unknown(uint32_t kind, const std::string& name) const {
   const char* word = kind_name(kind);
   // First the files that would have had it.
   for (const auto& file : files_) {
-    if (file->usable()) continue;
-    for (const ProvidedType& type : file->manifest.provides) {
-      if (type.kind != kind || !type.answers_to(name)) continue;
-      if (file->duplicate || file->state == PluginState::Failed) return fail("{}", file->reason);
-      if (file->state == PluginState::Disabled)
-        return fail("{} '{}' is provided by plugin '{}', which was disabled.", word, name, file->manifest.id);
-      return fail("{} '{}' is provided by {}, but that file was rejected: {}", word, name, file->path,
-                  as_clause(file->reason, file->path));
-    }
+    if (file->usable() || file->state == PluginState::Superseded || !file->offers(kind, name)) continue;
+    if (file->duplicate || file->state == PluginState::Failed) return fail("{}", file->reason);
+    if (file->state == PluginState::Disabled)
+      return fail("{} '{}' is provided by plugin '{}', which was disabled.", word, name, file->manifest.id);
+    return fail("{} '{}' is provided by {}, but that file was rejected: {}", word, name, file->path,
+                as_clause(file->reason, file->path));
   }
+  // Where nothing could be read in a file, its name says what it was for: virtio-foo.so has virtio-foo-device.
   for (const auto& file : files_)
-    if (file->state == PluginState::Rejected && file->manifest.id.empty() && stem_of(file->path) == name)
+    if (file->state == PluginState::Rejected && file->manifest.id.empty() && name.starts_with(stem_of(file->path)))
       return fail("{} '{}' is not provided by any plugin, and {} was rejected: {}", word, name, file->path,
                   as_clause(file->reason, file->path));
 
@@ -366,6 +336,7 @@ Error Registry::unknown(uint32_t kind, const std::string& name) const {
       if (type.kind != kind) continue;
       names.push_back(type.name);
       names.insert(names.end(), type.aliases.begin(), type.aliases.end());
+      for (std::string& other : pci_names(type.bus, type.name, type.aliases)) names.push_back(std::move(other));
     }
   }
   std::string searched;

@@ -1,11 +1,12 @@
 #include "core/virtio/mmio_transport.hpp"
 
 #include <gtest/gtest.h>
-#include <poll.h>
 
 #include <cstring>
 #include <random>
 #include <thread>
+
+#include "core/virtio/recorder.hpp"
 
 namespace nacre::virtio {
 namespace {
@@ -26,40 +27,13 @@ enum : uint32_t {
   kConfig = 0x100
 };
 
-// A device that remembers what it was told.
-struct Recorder {
-  int activations = 0, resets = 0;
-  uint64_t features = 0;
-  std::vector<nacre_virtqueue> queues;
-  nacre_status answer = NACRE_OK;
-  std::string written;
-
-  static nacre_status activate(void* self, const nacre_virtio_activation* activation, nacre_error*) noexcept {
-    auto* me = static_cast<Recorder*>(self);
-    ++me->activations;
-    me->features = activation->features;
-    me->queues.assign(activation->queues, activation->queues + activation->n_queues);
-    return me->answer;
-  }
-  static void reset(void* self) noexcept { ++static_cast<Recorder*>(self)->resets; }
-  static void config_written(void* self, uint32_t offset, const uint8_t* data, uint32_t length) noexcept {
-    static_cast<Recorder*>(self)->written =
-        std::to_string(offset) + ":" + std::string(reinterpret_cast<const char*>(data), length);
-  }
-};
-
 class MmioTransportTest : public testing::Test {
  protected:
   void SetUp() override {
     loop_ = std::move(*EventLoop::create());
     memory_ = std::move(*GuestMemory::create(1 << 20, {}));
     ASSERT_TRUE(memory_->place(0, 1 << 20));
-    static constexpr nacre_virtio_ops kOps{sizeof kOps, 0, Recorder::activate, Recorder::reset,
-                                           Recorder::config_written};
-    const uint16_t sizes[] = {256, 64};
-    const uint8_t config[] = {1, 2, 3, 4, 5, 6, 7, 8};
-    nacre_virtio_desc desc{sizeof desc, 2, 0x5, sizes, 2, sizeof config, config, &kOps};
-    device_ = std::move(*VirtioDevice::create(desc, &recorder_, *loop_, "device 'd'", {}));
+    device_ = recorder_.make(*loop_);
     transport_ = std::make_unique<MmioTransport>(nullptr, *memory_, window_, 0xf0100000);
     ASSERT_TRUE(transport_->plug(*device_, 5));
   }
@@ -87,10 +61,6 @@ class MmioTransportTest : public testing::Test {
       write(reg + 4, static_cast<uint32_t>(value >> 32));
     }
     write(kReady, 1);
-  }
-  bool signalled(int fd) {
-    pollfd p{fd, POLLIN, 0};
-    return ::poll(&p, 1, 0) == 1;
   }
 
   alignas(8) uint8_t window_[kMmioSlotBytes];

@@ -44,7 +44,10 @@ void VirtioDevice::on_loop(const char* function, const std::function<void()>& ca
 bool VirtioDevice::activate(const nacre_virtio_activation& activation) {
   ErrorSlot slot;
   nacre_status code = NACRE_OK;
-  on_loop("activate", [&] { code = ops_.activate(self_, &activation, slot.handle()); });
+  on_loop("activate", [&] {
+    code = ops_.activate(self_, &activation, slot.handle());
+    if (code == NACRE_PLUGIN_EXCEPTION && threw_) threw_("activate", slot.text(""));
+  });
   if (code != NACRE_OK) complain(slot.text("it cannot be activated and gave no reason"));
   return code == NACRE_OK;
 }

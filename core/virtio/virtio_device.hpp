@@ -48,6 +48,10 @@ class VirtioDevice {
   void reset();
   void config_written(uint32_t offset, const uint8_t* data, uint32_t length);
 
+  // [main] `threw(function, what)` is called, on the device's loop, when a function of the plugin ends by an exception.
+  using Threw = std::function<void(const char* function, const std::string& what)>;
+  void on_exception(Threw threw) { threw_ = std::move(threw); }
+
   // [main] NULL unplugs.
   void plug_into(Transport* transport) { transport_ = transport; }
   Transport* transport() { return transport_; }
@@ -66,6 +70,7 @@ class VirtioDevice {
   EventLoop& loop_;
   std::string name_;
   Enter enter_;
+  Threw threw_;
   uint32_t device_id_ = 0;
   uint64_t features_ = 0;
   std::vector<uint16_t> queue_sizes_;

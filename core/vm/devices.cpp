@@ -9,6 +9,7 @@
 #include "core/base/error_slot.hpp"
 #include "core/base/log.hpp"
 #include "core/plugin/breadcrumb.hpp"
+#include "core/plugin/bus_names.hpp"
 #include "core/plugin/registry.hpp"
 #include "core/vm/host/services.hpp"
 #include "core/vm/virtual_machine.hpp"
@@ -18,13 +19,6 @@ namespace {
 
 const nacre_device_ops& ops_of(const nacre_instance& instance) {
   return *static_cast<const nacre_device_ops*>(instance.type->ops);
-}
-
-// The words for a call of the plugin that failed.
-Error failure(const nacre_instance& instance, const char* function, nacre_status code, const ErrorSlot& slot) {
-  if (code == NACRE_PLUGIN_EXCEPTION)
-    return fail("{}", exception_text(instance.plugin_id, function, slot.text(""), instance.id));
-  return fail("{}: {}", instance.name(), slot.text("it cannot be made, and its plugin gave no reason."));
 }
 
 // The value of a property; "" when it is not there.
@@ -46,6 +40,11 @@ bool declares(const nacre_type& type, std::string_view name) {
     if (property.name == name) return true;
   return false;
 }
+
+// What a device on PCI may be given besides its place: only the first has an effect, the others are what clients of
+// QEMU send.
+constexpr const char* kPciWords[] = {"multifunction", "disable-legacy", "disable-modern",
+                                     "romfile",       "vectors",        "share-rw"};
 
 // Puts numbers in place of the names of passed descriptors. Those numbers are copies: a device that fails may have
 // closed its own, and the client's stays for another try.
@@ -74,10 +73,7 @@ Devices::~Devices() {
 }
 
 void Devices::clear() {
-  while (!devices_.empty()) {
-    undo(*devices_.back(), true);
-    devices_.pop_back();
-  }
+  while (!devices_.empty()) take_out(*devices_.back());
 }
 
 nacre_instance* Devices::find(const std::string& id) {
@@ -88,11 +84,21 @@ nacre_instance* Devices::find(const std::string& id) {
 Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver, const std::string& id,
                                                       Properties properties, bool vacant) {
   // Among several plugins that offer the driver, the one of this id.
-  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, take(properties, "plugin"));
+  const BusName name = resolve_bus_name(registry_, driver);
+  if (name.pci && !vm_.platform().pci())
+    return fail("driver '{}' needs PCI, which machine '{}' does not have; use {}.", driver, vm_.machine().type_name(),
+                name.driver);
+  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, name.driver, take(properties, "plugin"));
   if (!loaded) return loaded.error();
+  const bool pci = name.pci || std::string_view(loaded->type->bus) == "pci";
+  if (pci && !vm_.platform().pci())
+    return fail("driver '{}' needs PCI, which machine '{}' does not have.", driver, vm_.machine().type_name());
   std::map<std::string, std::string> place_words;
   for (const char* word : {"bus", "addr", "lun"})
     if (!declares(*loaded->type, word)) place_words[word] = take(properties, word);
+  if (pci)
+    for (const char* word : kPciWords)
+      if (!declares(*loaded->type, word)) place_words[word] = take(properties, word);
   Result<std::vector<nacre_instance::Passed>> passed = take_passed(vm_.passed_fds(), *loaded->type, properties);
   if (!passed) return passed.error();
   Result<PropertyValues> values = PropertyValues::parse(*loaded->type, properties, vacant);
@@ -100,6 +106,8 @@ Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver,
 
   auto device =
       std::make_unique<nacre_instance>(nacre_instance{vm_, loaded->type, id, loaded->plugin_id, std::move(*values)});
+  if (name.pci) device->driver = driver;
+  device->on_pci = name.pci;
   device->place_words = std::move(place_words);
   device->passed = std::move(*passed);
   device->loop = &vm_.loop();
@@ -128,8 +136,8 @@ Result<nacre_instance*> Devices::add(const std::string& driver, const std::strin
   const std::string own_id = id.empty() ? driver + "." + std::to_string(unnamed_++) : id;
   Result<std::unique_ptr<nacre_instance>> device = make(driver, own_id, properties, false);
   if (!device) return device.error();
-  // Devices that are not on a virtio bus place themselves by their properties.
-  if ((*device)->virtio) {
+  // Devices that are neither virtio nor PCI place themselves by their properties.
+  if ((*device)->virtio || (*device)->own_function) {
     if (Status placed = vm_.machine().place(**device, hot); !placed) {
       undo(**device, true);
       return placed.error();
@@ -141,7 +149,8 @@ Result<nacre_instance*> Devices::add(const std::string& driver, const std::strin
 }
 
 Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::string& id, Properties properties) {
-  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, driver, value_of(properties, "plugin"));
+  Result<LoadedType> loaded =
+      registry_.load(NACRE_KIND_DEVICE, resolve_bus_name(registry_, driver).driver, value_of(properties, "plugin"));
   if (!loaded) return loaded.error();
   if (!(loaded->type->flags & NACRE_TYPE_HOTPLUGGABLE))
     return fail("driver '{}' cannot be added while the guest runs; name it on the command line with -device {}.",
@@ -154,9 +163,13 @@ Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::s
   return add(driver, id, properties, true);
 }
 
-size_t Devices::count_of_plugin(const std::string& plugin_id) const {
-  return static_cast<size_t>(
-      std::count_if(devices_.begin(), devices_.end(), [&](auto& device) { return device->plugin_id == plugin_id; }));
+Error Devices::failure(const nacre_instance& instance, const char* function, nacre_status code,
+                       const std::string& words) {
+  if (code != NACRE_PLUGIN_EXCEPTION)
+    return fail("{}: {}", instance.name(), words.empty() ? "it cannot be made, and its plugin gave no reason." : words);
+  const std::string reason = exception_text(instance.plugin_id, function, words, instance.id);
+  registry_.report_failure(instance.type, reason);
+  return Error{reason};
 }
 
 Status Devices::realize(nacre_instance& device) {
@@ -169,7 +182,7 @@ Status Devices::realize(nacre_instance& device) {
   }
   if (code != NACRE_OK) {
     device.self = nullptr;
-    return failure(device, "create", code, slot);
+    return failure(device, "create", code, slot.text(""));
   }
   {
     Breadcrumb crumb(device.plugin_id, device.id, "realize");
@@ -177,7 +190,7 @@ Status Devices::realize(nacre_instance& device) {
   }
   if (code != NACRE_OK) {
     undo(device, false);
-    return failure(device, "realize", code, slot);
+    return failure(device, "realize", code, slot.text(""));
   }
   return {};
 }
@@ -196,25 +209,6 @@ void Devices::undo(nacre_instance& device, bool realized) {
     device.self = nullptr;
   }
   services::take_back(device);
-}
-
-Status Devices::remove(const std::string& id) {
-  auto found = std::find_if(devices_.begin(), devices_.end(), [&](auto& device) { return device->id == id; });
-  if (found == devices_.end()) return Error{fmt::format("Device {} not found", id), ErrorClass::DeviceNotFound};
-  if (!((*found)->type->flags & NACRE_TYPE_HOTPLUGGABLE))
-    return fail("{} cannot be removed while the guest runs: its driver is not hot-pluggable.", (*found)->name());
-  // Where a slot outlives its device, the device is all that a user has of the back end: both go together.
-  std::string kind, back_end;
-  if (auto behind = (*found)->properties.back_end();
-      behind.id && vm_.replaceable_slots().has((*found)->placement.base)) {
-    kind = behind.kind;
-    back_end = behind.id;
-  }
-  undo(**found, true);
-  devices_.erase(found);
-  if (kind == "block") (void)vm_.disks().remove(back_end);
-  if (kind == "net") (void)vm_.netdevs().remove(back_end);
-  return {};
 }
 
 void Devices::reset() {

@@ -30,8 +30,11 @@ class Devices {
   // The same while the guest runs: refused for a driver that is not hot-pluggable. What stands behind the device is by
   // default what has the device's id.
   Result<nacre_instance*> hot_add(const std::string& driver, const std::string& id, Properties properties);
-  // Takes it away while the guest runs, with what stood behind it where its slot is replaceable.
+  // Takes it away while the guest runs, with what stood behind it where its slot is replaceable; a device on PCI only
+  // when the guest has let go. DEVICE_DELETED tells when it is gone.
   Status remove(const std::string& id);
+  // The guest has switched off the slot of the port whose bus has this name: its devices go.
+  void switched_off(const std::string& bus);
 
   // Makes a device up to realized, in no list and at no place; unmake() ends it. A `vacant` one has no back end.
   Result<std::unique_ptr<nacre_instance>> make(const std::string& driver, const std::string& id, Properties properties,
@@ -41,7 +44,6 @@ class Devices {
   void clear();
 
   nacre_instance* find(const std::string& id);
-  size_t count_of_plugin(const std::string& plugin_id) const;
   const std::vector<std::unique_ptr<nacre_instance>>& all() const { return devices_; }
 
   // [vCPUs parked] Every device that is not on a virtio bus, as at power-on.
@@ -52,7 +54,11 @@ class Devices {
  private:
   Result<nacre_instance*> add(const std::string& driver, const std::string& id, const Properties& properties, bool hot);
   Status realize(nacre_instance& instance);
+  Error failure(const nacre_instance& instance, const char* function, nacre_status code, const std::string& words);
   void undo(nacre_instance& instance, bool realized);
+  void take_out(nacre_instance& device);
+  Status ask_for(nacre_instance& device);
+  void tell_of_removal(const std::string& id, const std::string& path);
 
   VirtualMachine& vm_;
   Registry& registry_;

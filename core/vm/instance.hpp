@@ -1,4 +1,4 @@
-// What the handle `nacre_instance` of the plugin contract stands for: one device, or the machine.
+// What the handle `nacre_instance` of the plugin contract stands for: one device, one back end, or the machine.
 #pragma once
 
 #include <nacre/abi/entry.h>
@@ -14,6 +14,7 @@
 #include "core/bus/address_space.hpp"
 #include "core/loop/event_loop.hpp"
 #include "core/plugin/properties.hpp"
+#include "core/virtio/pci_transport.hpp"
 #include "core/virtio/virtio_device.hpp"
 
 namespace nacre {
@@ -69,9 +70,19 @@ struct nacre_instance {
   std::unique_ptr<Posting> posting = std::make_unique<Posting>();
   uint32_t pins = 0;     // of guest memory, see memory.h
   bool balloon = false;  // it is the machine's balloon
+  std::string driver;    // as the user named it, when that is not the type's name: virtio-blk-pci
+  bool on_pci = false;   // what that name asks for
+  std::unique_ptr<nacre::virtio::PciTransport> pci;       // while it is placed there
+  std::unique_ptr<nacre::pci::PciFunction> own_function;  // of a device that is on PCI by itself
   nacre_placement placement{};
   bool placed = false;
 
   // In words: "device 'disk1' (virtio-blk-device)".
-  std::string name() const { return "device '" + id + "' (" + type->name + ")"; }
+  std::string name() const {
+    const char* what = type->kind == NACRE_KIND_BLOCK     ? "drive"
+                       : type->kind == NACRE_KIND_NET     ? "netdev"
+                       : type->kind == NACRE_KIND_CHARDEV ? "chardev"
+                                                          : "device";
+    return std::string(what) + " '" + id + "' (" + (driver.empty() ? type->name : driver) + ")";
+  }
 };

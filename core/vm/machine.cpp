@@ -15,6 +15,13 @@ const char* or_null(const std::string& text) {
   return text.empty() ? nullptr : text.c_str();
 }
 
+// The value of a property that is on or off; off when not given.
+Result<bool> parse_switch(const char* name, const std::string& text) {
+  if (text == "on" || text == "true" || text == "yes") return true;
+  if (text.empty() || text == "off" || text == "false" || text == "no") return false;
+  return fail("property '{}' is on or off, not '{}'.", name, text);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Machine>> Machine::create(VirtualMachine& vm, Registry& registry,
@@ -82,10 +89,10 @@ Status Machine::place(nacre_instance& device, bool hot) {
   };
   nacre_device_desc desc{};
   desc.size = sizeof desc;
-  desc.virtio_device_id = device.virtio->device->device_id();
-  desc.driver = device.type->name;
+  desc.virtio_device_id = device.virtio ? device.virtio->device->device_id() : 0;
+  desc.driver = device.driver.empty() ? device.type->name : device.driver.c_str();
   desc.id = device.id.c_str();
-  desc.bus = device.type->bus;
+  desc.bus = device.on_pci ? "pci" : device.type->bus;
   desc.backend = device.properties.back_end().id;
   desc.bus_id = word("bus");
   desc.addr = word("addr");
@@ -102,12 +109,39 @@ Status Machine::place(nacre_instance& device, bool hot) {
   if (code != NACRE_OK)
     return fail("{}: {}", device.name(), slot.text("the machine has no place for it and gave no reason."));
   if (device.placement.kind != NACRE_PLACE_NONE) {
-    if (Status plugged = plug(device); !plugged) {
+    const bool pci = device.placement.kind == NACRE_PLACE_PCI;
+    if (Status plugged = pci ? plug_into_pci(device, hot) : plug(device); !plugged) {
       ops_.displace(instance_->self, &device.placement);
       return fail("{}: {}", device.name(), plugged.error().message);
     }
   }
   device.placed = true;
+  return {};
+}
+
+Status Machine::plug_into_pci(nacre_instance& device, bool hot) {
+  PciTree* tree = vm_.platform().pci();
+  if (!tree) return fail("the machine has no PCI bus.");
+  const auto& words = device.place_words;
+  auto word = [&](const char* name) {
+    auto found = words.find(name);
+    return found == words.end() ? std::string() : found->second;
+  };
+  Result<bool> multifunction = parse_switch("multifunction", word("multifunction"));
+  if (!multifunction) return multifunction.error();
+  const bool port = device.own_function && device.own_function->is_port();
+  Result<PciTree::Place> place = tree->find_place({word("bus"), word("addr"), hot, *multifunction, port});
+  if (!place) return place.error();
+  if (device.own_function) {
+    device.own_function->set_multifunction(*multifunction);
+    tree->host().plug(*place->bus, place->devfn, *device.own_function, hot);
+    return {};
+  }
+  auto transport = virtio::PciTransport::create(tree->host(), vm_.platform().memory(), *device.virtio->device);
+  if (!transport) return transport.error();
+  device.pci = std::move(*transport);
+  device.pci->function().set_multifunction(*multifunction);
+  device.pci->plug(*place->bus, place->devfn, hot);
   return {};
 }
 
@@ -123,7 +157,11 @@ Status Machine::plug(nacre_instance& device) {
 }
 
 void Machine::displace(nacre_instance& device) {
-  if (vm_.replaceable_slots().has(device.placement.base)) {
+  if (device.pci) {
+    device.pci.reset();
+  } else if (device.own_function) {
+    vm_.platform().pci()->host().unplug(*device.own_function);
+  } else if (vm_.replaceable_slots().has(device.placement.base)) {
     vm_.replaceable_slots().vacate(device);
   } else if (device.placement.kind == NACRE_PLACE_VIRTIO_MMIO) {
     if (virtio::MmioTransport* transport = vm_.platform().virtio_slot(device.placement.base)) transport->unplug();

@@ -27,6 +27,7 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
+  const nacre_instance& instance() const { return *instance_; }
   const char* type_name() const { return instance_->type->name; }
   Status layout();
   Status build();
@@ -40,6 +41,7 @@ class Machine {
  private:
   Machine(VirtualMachine& vm, MachineOptions options) : vm_(vm), options_(std::move(options)) {}
   Status plug(nacre_instance& device);
+  Status plug_into_pci(nacre_instance& device, bool hot);
   using Step = nacre_status (*)(void*, nacre_error*) noexcept;
   Status step(const char* name, Step function);
 

@@ -42,11 +42,13 @@ ssize_t receive(int fd, char* data, size_t size, std::vector<Fd>& fds) {
 Monitor::Monitor(VirtualMachine& vm) : vm_(vm), dispatcher_(std::string("Nacre-") + kHostVersion) {
   commands::register_all(dispatcher_, vm);
   vm_.life_cycle().set_events(this);
+  vm_.registry().set_events(this);
   vm_.set_monitor(this);
 }
 
 Monitor::~Monitor() {
   vm_.set_monitor(nullptr);
+  vm_.registry().set_events(nullptr);
   vm_.life_cycle().set_events(nullptr);
   for (auto& client : clients_) {
     if (client->gone) continue;
@@ -161,6 +163,19 @@ void Monitor::was_reset(bool by_guest) {
 }
 void Monitor::shut_down(bool by_guest, const std::string& reason) {
   send_event("SHUTDOWN", {{"guest", by_guest}, {"reason", reason}});
+}
+
+void Monitor::plugin_loaded(const PluginInfo& plugin) {
+  send_event("PLUGIN_LOADED", {{"id", plugin.id},
+                               {"version", plugin.version},
+                               {"path", plugin.path},
+                               {"drivers", boost::json::array(plugin.drivers.begin(), plugin.drivers.end())}});
+}
+void Monitor::plugin_rejected(const std::string& path, const std::string& reason) {
+  send_event("PLUGIN_REJECTED", {{"path", path}, {"reason", reason}});
+}
+void Monitor::plugin_failed(const std::string& id, const std::string& path, const std::string& reason) {
+  send_event("PLUGIN_FAILED", {{"id", id}, {"path", path}, {"reason", reason}});
 }
 
 Status Monitor::add_command(const std::string& name, const std::string& help, Handler handler) {

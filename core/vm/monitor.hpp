@@ -12,7 +12,7 @@
 namespace nacre {
 
 // Main thread only. Serves any number of clients on any number of sockets; events go to all of them.
-class Monitor : public LifeCycleEvents, public PluginMonitor {
+class Monitor : public LifeCycleEvents, public PluginMonitor, public PluginEvents {
  public:
   explicit Monitor(VirtualMachine& vm);
   // Sends what can still be sent, closes all, removes socket files.
@@ -51,6 +51,10 @@ class Monitor : public LifeCycleEvents, public PluginMonitor {
   void powered_down() override;
   void was_reset(bool by_guest) override;
   void shut_down(bool by_guest, const std::string& reason) override;
+
+  void plugin_loaded(const PluginInfo& plugin) override;
+  void plugin_rejected(const std::string& path, const std::string& reason) override;
+  void plugin_failed(const std::string& id, const std::string& path, const std::string& reason) override;
 
   Status add_command(const std::string& name, const std::string& help, Handler handler) override;
   void remove_command(const std::string& name) override;

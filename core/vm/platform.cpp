@@ -58,6 +58,7 @@ Result<std::unique_ptr<Platform>> Platform::create(const PlatformOptions& option
 Platform::~Platform() {
   stop_vcpus();
   windows_.clear();
+  pci_.reset();
 }
 
 Status Platform::add_ram(uint64_t gpa, uint64_t length) {
@@ -91,6 +92,16 @@ virtio::MmioTransport* Platform::virtio_slot(uint64_t base) {
   return nullptr;
 }
 
+Status Platform::add_pci(const nacre_pci_host& wanted) {
+  if (pci_) return fail("the machine asks for a second PCI host; it can have one.");
+  for (uint32_t line = 0; line < pci::SharedLines::kLines; ++line)
+    if (Status taken = take_line(wanted.first_gsi + line); !taken) return taken;
+  auto tree = PciTree::create(wanted, *vm_, *mmio_, *pio_, loop_, *memory_);
+  if (!tree) return tree.error();
+  pci_ = std::move(*tree);
+  return {};
+}
+
 Status Platform::create_vcpus() {
   Result<std::vector<kvm_cpuid_entry2>> supported = kvm::supported_cpuid(*kvm_);
   if (!supported) return supported.error();
@@ -122,6 +133,7 @@ void Platform::pause() {
 
 Status Platform::reset() {
   for (auto& window : windows_) window->reset();
+  if (pci_) pci_->host().reset();
   if (Status restored = vm_->restore_chips(); !restored) return restored;
   for (size_t i = 0; i < vcpus_->size(); ++i)
     if (Status restored = power_on_[i].restore(vcpus_->vcpu(i)); !restored) return restored;

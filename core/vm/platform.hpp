@@ -18,6 +18,7 @@
 #include "core/loop/event_loop.hpp"
 #include "core/memory/guest_memory.hpp"
 #include "core/virtio/mmio_window.hpp"
+#include "core/vm/pci_tree.hpp"
 
 namespace nacre {
 
@@ -48,6 +49,9 @@ class Platform : public kvm::ExitHandler {
   Status set_up_x86(const nacre_x86_platform& platform);
   Status add_virtio_window(uint64_t base, uint32_t stride, uint32_t slots);
   virtio::MmioTransport* virtio_slot(uint64_t base);
+  Status add_pci(const nacre_pci_host& wanted);
+  // The PCI buses, or NULL on a machine without.
+  PciTree* pci() { return pci_.get(); }
   // Makes the vCPUs, parked, once the machine is laid out.
   Status create_vcpus();
 
@@ -64,7 +68,7 @@ class Platform : public kvm::ExitHandler {
   // Parks all vCPUs and waits until they are; posted calls are served meanwhile.
   void pause();
   void resume() { vcpus_->resume(); }
-  // With the vCPUs parked: interrupt controllers, vCPUs and virtio devices as at power-on.
+  // With the vCPUs parked: interrupt controllers, vCPUs, virtio devices and PCI functions as at power-on.
   Status reset();
   // Sets the state in which vCPU `index` begins.
   Status set_vcpu_state(uint32_t index, const nacre_x86_state& state);
@@ -94,6 +98,7 @@ class Platform : public kvm::ExitHandler {
   std::unique_ptr<kvm::VcpuGroup> vcpus_;
   std::vector<kvm::PowerOnState> power_on_;  // of each vCPU
   std::vector<std::unique_ptr<virtio::MmioWindow>> windows_;
+  std::unique_ptr<PciTree> pci_;
   std::set<uint32_t> lines_;
   uint32_t next_memslot_ = 0;
 };

@@ -1,5 +1,6 @@
 #include "core/vm/replaceable_slots.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/base/log.hpp"
@@ -51,6 +52,12 @@ void ReplaceableSlots::vacate(nacre_instance& device) {
              replaced.error().message);
   transport.unplug();
   if (vacant) vm_.devices().unmake(**vacant);
+}
+
+size_t ReplaceableSlots::count_vacant(const std::function<bool(const nacre_instance&)>& holds) const {
+  return static_cast<size_t>(std::count_if(slots_.begin(), slots_.end(), [&](const auto& slot) {
+    return slot.second.vacant && holds(*slot.second.vacant);
+  }));
 }
 
 void ReplaceableSlots::close() {

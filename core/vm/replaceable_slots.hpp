@@ -27,6 +27,8 @@ class ReplaceableSlots {
   Status fill(uint64_t base, nacre_instance& device);
   // The device gives its slot up: one of its driver, with its properties but without its back end, takes over.
   void vacate(nacre_instance& device);
+  // How many of the vacant devices that holds of.
+  size_t count_vacant(const std::function<bool(const nacre_instance&)>& holds) const;
   // Takes the vacant devices away; from now on a slot that is given up stays empty.
   void close();
 

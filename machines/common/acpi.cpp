@@ -16,8 +16,8 @@ void put_io_register(Bytes& table, size_t offset, uint16_t port) {
   put<uint64_t>(table, offset + 4, port);
 }
 
-Bytes acpi_xsdt(std::initializer_list<uint64_t> tables) {
-  Bytes table = acpi_header("XSDT", 1);
+Bytes acpi_xsdt(std::string_view machine, const std::vector<uint64_t>& tables) {
+  Bytes table = acpi_header("XSDT", 1, machine);
   for (uint64_t address : tables) append(table, address);
   return acpi_finish(std::move(table));
 }
@@ -40,14 +40,14 @@ Bytes acpi_rsdp(uint64_t xsdt) {
 
 }  // namespace
 
-Bytes acpi_header(std::string_view signature, uint8_t revision) {
+Bytes acpi_header(std::string_view signature, uint8_t revision, std::string_view machine) {
   Bytes table;
   append_text(table, signature, 4, ' ');
   append(table, uint32_t{0});  // length
   append(table, revision);
   append(table, uint8_t{0});  // checksum
   append_text(table, "NACRE", 6, ' ');
-  append_text(table, "MICROVM", 8, ' ');
+  append_text(table, machine, 8, ' ');
   append(table, uint32_t{1});
   append_text(table, "NACR", 4, ' ');
   append(table, uint32_t{1});
@@ -75,14 +75,14 @@ Bytes acpi_fadt(const AcpiMachine& machine, uint64_t dsdt) {
     kHypervisor = 268,
     kSize = 276,
   };
-  // No 8042 and no other legacy device (zeros), no VGA, no CMOS clock: a kernel probes for none of them.
-  constexpr uint16_t kNoVga = 1 << 2, kNoRtc = 1 << 5;
+  // No 8042 and no other legacy device (zeros), no VGA: a kernel probes for none of them.
+  constexpr uint16_t kNoVga = 1 << 2, kNoAspm = 1 << 4, kNoRtc = 1 << 5;
   constexpr uint32_t kWbinvd = 1 << 0, kPowerButton = 1 << 4, kSleepButton = 1 << 5, kResetSupported = 1 << 10,
                      kHardwareReduced = 1 << 20;
-  Bytes table = acpi_header("FACP", 6);
+  Bytes table = acpi_header("FACP", 6, machine.name);
   table.resize(kSize);
   put<uint32_t>(table, kDsdt, static_cast<uint32_t>(dsdt));
-  put<uint16_t>(table, kBootArch, kNoVga | kNoRtc);
+  put<uint16_t>(table, kBootArch, kNoVga | kNoAspm | (machine.clock ? 0 : kNoRtc));
   put<uint32_t>(table, kFlags, kWbinvd | kPowerButton | kSleepButton | kResetSupported | kHardwareReduced);
   put_io_register(table, kResetRegister, machine.power.reset);
   table[kResetValue] = 1;
@@ -98,7 +98,7 @@ Bytes acpi_fadt(const AcpiMachine& machine, uint64_t dsdt) {
 Bytes acpi_madt(const AcpiMachine& machine) {
   constexpr uint32_t kEnabled = 1, kFirstX2apicOnly = 255;
   enum : uint8_t { kLapic = 0, kIoapic = 1, kLapicNmi = 4, kX2apic = 9, kX2apicNmi = 10 };
-  Bytes table = acpi_header("APIC", 5);
+  Bytes table = acpi_header("APIC", 5, machine.name);
   append(table, static_cast<uint32_t>(kLapicAddress));
   append(table, uint32_t{0});
   for (uint32_t id = 0; id < machine.vcpus; ++id) {
@@ -122,6 +122,18 @@ Bytes acpi_madt(const AcpiMachine& machine) {
   return acpi_finish(std::move(table));
 }
 
+// PCI Firmware Specification 3.2 §4.1.2.
+Bytes acpi_mcfg(const AcpiMachine& machine) {
+  Bytes table = acpi_header("MCFG", 1, machine.name);
+  append(table, uint64_t{0});
+  append(table, machine.pci->ecam);
+  append(table, uint16_t{0});  // segment group
+  append(table, uint8_t{0});   // first bus
+  append(table, machine.pci->last_bus);
+  append(table, uint32_t{0});
+  return acpi_finish(std::move(table));
+}
+
 sdk::Result<uint64_t> write_acpi(const AcpiMachine& machine, const sdk::MemoryView& memory) {
   uint64_t next = low::kAcpi + 64;  // the root pointer stands first, and is known last
   bool fits = true;
@@ -133,8 +145,9 @@ sdk::Result<uint64_t> write_acpi(const AcpiMachine& machine, const sdk::MemoryVi
   };
   const uint64_t dsdt = place(acpi_dsdt(machine));
   const uint64_t fadt = place(acpi_fadt(machine, dsdt));
-  const uint64_t madt = place(acpi_madt(machine));
-  const Bytes root = acpi_rsdp(place(acpi_xsdt({fadt, madt})));
+  std::vector<uint64_t> tables = {fadt, place(acpi_madt(machine))};
+  if (machine.pci) tables.push_back(place(acpi_mcfg(machine)));
+  const Bytes root = acpi_rsdp(place(acpi_xsdt(machine.name, tables)));
   if (!fits || !memory.write(low::kAcpi, root.data(), root.size()))
     return sdk::fail("the machine's ACPI tables take ", size_text(next - low::kAcpi),
                      " and 64 KiB of memory are there for them; use fewer vCPUs, or acpi=off.");

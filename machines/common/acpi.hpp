@@ -1,9 +1,10 @@
-// The ACPI tables of a hardware-reduced machine (ACPI 6.4 §4.1, §5.2): no fixed registers, no legacy hardware.
+// The ACPI tables of a hardware-reduced machine (ACPI 6.4 §4.1, §5.2): no fixed registers.
 #pragma once
 
 #include <nacre/memory.hpp>
 #include <nacre/result.hpp>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "machines/common/bytes.hpp"
@@ -29,10 +30,22 @@ struct AcpiSerial {
   uint32_t gsi;  // edge
 };
 
+// A PCI Express root complex: the configuration space of buses 0 to `last_bus`, and what its host bridge passes on.
+struct AcpiPci {
+  uint64_t ecam;  // 1 MiB a bus
+  uint8_t last_bus;
+  uint32_t window_base, window_length;  // memory below 4 GiB
+  uint64_t high_base, high_length;      // memory above; length 0: none
+  uint32_t first_gsi;                   // pin A of slot 0; pins and slots go round over four lines, level-triggered
+};
+
 struct AcpiMachine {
-  uint32_t vcpus = 1;  // APIC ids 0 to vcpus - 1
+  std::string_view name;  // at most 8 characters, for the tables' headers
+  uint32_t vcpus = 1;     // APIC ids 0 to vcpus - 1
   AcpiPower power{};
   std::optional<AcpiSerial> serial;
+  bool clock = false;  // an MC146818 at its usual ports and line
+  std::optional<AcpiPci> pci;
   std::vector<AcpiVirtioSlot> virtio;
 };
 
@@ -40,6 +53,7 @@ struct AcpiMachine {
 Bytes acpi_dsdt(const AcpiMachine& machine);
 Bytes acpi_fadt(const AcpiMachine& machine, uint64_t dsdt);
 Bytes acpi_madt(const AcpiMachine& machine);
+Bytes acpi_mcfg(const AcpiMachine& machine);  // with pci
 
 // Writes all tables into the firmware area at 0xE0000 and returns the address of the root pointer, which also a search
 // of that area finds. Fails when they do not fit into 64 KiB (some 4000 processors).

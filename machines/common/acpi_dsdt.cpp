@@ -2,6 +2,7 @@
 #include <string>
 
 #include "machines/common/acpi.hpp"
+#include "machines/common/acpi_pci.hpp"
 #include "machines/common/acpi_table.hpp"
 #include "machines/common/aml.hpp"
 
@@ -46,13 +47,24 @@ Bytes event_device(const AcpiPower& power) {
                               aml::method("_EVT", 1, {aml::notify("\\_SB.PWRB", kButtonPressed)})});
 }
 
+// The clock of a PC (PNP0B00).
+Bytes clock() {
+  return aml::device("RTC_", {aml::name("_HID", aml::eisa_id("PNP0B00")),
+                              aml::name("_CRS", aml::resource_template({aml::io_ports(0x70, 2), aml::interrupt(8)}))});
+}
+
 }  // namespace
 
 Bytes acpi_dsdt(const AcpiMachine& machine) {
   std::vector<Bytes> devices = {power_button(), event_device(machine.power)};
   if (machine.serial) devices.push_back(serial_port(*machine.serial));
+  if (machine.clock) devices.push_back(clock());
+  if (machine.pci) {
+    devices.push_back(acpi_pci_host(*machine.pci));
+    devices.push_back(acpi_ecam_reservation(*machine.pci));
+  }
   for (const AcpiVirtioSlot& slot : machine.virtio) devices.push_back(virtio_device(slot));
-  Bytes table = acpi_header("DSDT", 2);
+  Bytes table = acpi_header("DSDT", 2, machine.name);
   append(table, std::span<const uint8_t>(aml::scope("\\_SB", devices)));
   append(table, std::span<const uint8_t>(aml::name("\\_S5", aml::package({aml::integer(kSleepTypeS5), aml::integer(0),
                                                                           aml::integer(0), aml::integer(0)}))));

@@ -17,6 +17,7 @@ using ::testing::Not;
 
 AcpiMachine sample(uint32_t vcpus = 2) {
   AcpiMachine machine;
+  machine.name = "SAMPLE";
   machine.vcpus = vcpus;
   machine.power = {0x600, 0x601, 0x602, 3};
   machine.serial = {0x3f8, 4};
@@ -125,6 +126,39 @@ TEST_F(AcpiTest, TheFixedTableIsHardwareReduced) {
   EXPECT_THAT(source, HasSubstr("CMOS RTC Not Present (V5) : 1"));
   EXPECT_THAT(source, HasSubstr("8042 Present on ports 60/64 (V2) : 0"));
   EXPECT_THAT(source, HasSubstr("VGA Not Present (V4) : 1"));
+}
+
+AcpiMachine with_pci() {
+  AcpiMachine machine = sample();
+  machine.virtio.clear();
+  machine.clock = true;
+  machine.pci = {0xb0000000, 255, 0xc0000000, 0x30000000, 0x8000000000, 0x4000000000, 16};
+  return machine;
+}
+
+TEST_F(AcpiTest, TheRootComplexReadsAsMeant) {
+  const std::string source = through_iasl("dsdt", acpi_dsdt(with_pci()));
+  EXPECT_THAT(source, HasSubstr("EisaId (\"PNP0A08\")"));
+  EXPECT_THAT(source, HasSubstr("ToUUID (\"33db4d5b-1ff7-401c-9657-7441c03dd766\")"));
+  EXPECT_THAT(source, HasSubstr("WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode"));
+  EXPECT_THAT(source, HasSubstr("0x00FF,             // Range Maximum"));
+  EXPECT_THAT(source, HasSubstr("0xC0000000,         // Range Minimum"));
+  EXPECT_THAT(source, HasSubstr("0xEFFFFFFF,         // Range Maximum"));
+  EXPECT_THAT(source, HasSubstr("0x000000BFFFFFFFFF, // Range Maximum"));
+  EXPECT_THAT(source, HasSubstr("0x001FFFFF"));
+  EXPECT_THAT(source, HasSubstr("0xB0000000,         // Address Base"));
+  EXPECT_THAT(source, HasSubstr("EisaId (\"PNP0B00\")"));
+}
+
+TEST_F(AcpiTest, ConfigurationSpaceHasATable) {
+  FakeGuest guest(2 * kMiB);
+  auto rsdp = write_acpi(with_pci(), guest.memory());
+  ASSERT_TRUE(rsdp);
+  const uint64_t xsdt = guest.at<uint64_t>(*rsdp + 24);
+  EXPECT_EQ(guest.text(guest.at<uint64_t>(xsdt + 52), 4), "MCFG");
+  const std::string source = through_iasl("mcfg", acpi_mcfg(with_pci()));
+  EXPECT_THAT(source, HasSubstr("Base Address : 00000000B0000000"));
+  EXPECT_THAT(source, HasSubstr("End Bus Number : FF"));
 }
 
 TEST_F(AcpiTest, ProcessorsBeyond255AreX2apics) {

@@ -1,5 +1,7 @@
 #include "machines/common/aml.hpp"
 
+#include <string>
+
 namespace nacre::machine::aml {
 namespace {
 
@@ -16,6 +18,17 @@ enum Op : uint8_t {
   kBuffer = 0x11,
   kPackage = 0x12,
   kMethod = 0x14,
+  kLocal0 = 0x60,
+  kArg0 = 0x68,
+  kStore = 0x70,
+  kAnd = 0x7b,
+  kOr = 0x7d,
+  kCreateDwordField = 0x8a,
+  kLNot = 0x92,
+  kLEqual = 0x93,
+  kIf = 0xa0,
+  kElse = 0xa1,
+  kReturn = 0xa4,
   kDualName = 0x2e,
   kMultiName = 0x2f,
   kExtended = 0x5b,
@@ -104,7 +117,22 @@ Bytes eisa_id(std::string_view id) {
   return out;
 }
 
-Bytes package(std::initializer_list<Bytes> elements) {
+Bytes buffer(std::span<const uint8_t> bytes) {
+  Bytes content = integer(bytes.size());
+  append(content, bytes);
+  return with_length({kBuffer}, content);
+}
+
+Bytes uuid(std::string_view text) {
+  // The first three groups are little-endian numbers, the rest is in the order of its digits.
+  constexpr size_t kDigits[16] = {6, 4, 2, 0, 11, 9, 16, 14, 19, 21, 24, 26, 28, 30, 32, 34};
+  Bytes bytes;
+  for (size_t at : kDigits)
+    bytes.push_back(static_cast<uint8_t>(std::stoul(std::string(text.substr(at, 2)), nullptr, 16)));
+  return buffer(bytes);
+}
+
+Bytes package(const std::vector<Bytes>& elements) {
   return with_length({kPackage}, join({static_cast<uint8_t>(elements.size())}, elements));
 }
 
@@ -117,13 +145,47 @@ Bytes scope(std::string_view where, const std::vector<Bytes>& terms) {
 Bytes device(std::string_view what, const std::vector<Bytes>& terms) {
   return with_length({kExtended, kDevice}, join(path(what), terms));
 }
-Bytes method(std::string_view what, uint8_t arguments, const std::vector<Bytes>& terms) {
+Bytes method(std::string_view what, uint8_t arguments, const std::vector<Bytes>& terms, bool serialized) {
   Bytes head = path(what);
-  append(head, arguments);
+  append(head, static_cast<uint8_t>(arguments | (serialized ? 1 << 3 : 0)));
   return with_length({kMethod}, join(head, terms));
 }
 Bytes notify(std::string_view object, uint64_t value) {
   return join({kNotify}, {path(object), integer(value)});
+}
+
+Bytes argument(uint8_t index) {
+  return {static_cast<uint8_t>(kArg0 + index)};
+}
+Bytes local(uint8_t index) {
+  return {static_cast<uint8_t>(kLocal0 + index)};
+}
+Bytes if_(const Bytes& condition, const std::vector<Bytes>& terms) {
+  return with_length({kIf}, join(condition, terms));
+}
+Bytes else_(const std::vector<Bytes>& terms) {
+  return with_length({kElse}, join({}, terms));
+}
+Bytes equal(const Bytes& left, const Bytes& right) {
+  return join({kLEqual}, {left, right});
+}
+Bytes not_(const Bytes& value) {
+  return join({kLNot}, {value});
+}
+Bytes and_(const Bytes& left, const Bytes& right, const Bytes& target) {
+  return join({kAnd}, {left, right, target});
+}
+Bytes or_(const Bytes& left, const Bytes& right, const Bytes& target) {
+  return join({kOr}, {left, right, target});
+}
+Bytes store(const Bytes& value, const Bytes& target) {
+  return join({kStore}, {value, target});
+}
+Bytes return_(const Bytes& value) {
+  return join({kReturn}, {value});
+}
+Bytes create_dword_field(const Bytes& buffer, uint32_t index, std::string_view name) {
+  return join({kCreateDwordField}, {buffer, integer(index), path(name)});
 }
 
 Bytes memory32_fixed(uint32_t base, uint32_t length) {
@@ -149,10 +211,45 @@ Bytes interrupt(uint32_t gsi) {
   return out;
 }
 
-Bytes resource_template(std::initializer_list<Bytes> resources) {
+namespace {
+
+enum AddressType : uint8_t { kMemoryRange = 0, kIoRange = 1, kBusRange = 2 };
+
+// An address space descriptor (§6.4.3.5) with numbers as wide as T: a producer's, its ends fixed, decoded positively.
+template <typename T>
+Bytes address_space(uint8_t item, AddressType type, uint8_t type_flags, T first, T last) {
+  Bytes out{item, 0, 0, type, 0x0c, type_flags};
+  append(out, T{0});  // granularity
+  append(out, first);
+  append(out, last);
+  append(out, T{0});  // translation
+  append(out, static_cast<T>(last - first + 1));
+  put<uint16_t>(out, 1, static_cast<uint16_t>(out.size() - 3));
+  return out;
+}
+enum Item : uint8_t { kDwordSpace = 0x87, kWordSpace = 0x88, kQwordSpace = 0x8a };
+constexpr uint8_t kEntireIo = 3;         // ISA and others
+constexpr uint8_t kReadWriteMemory = 1;  // not cacheable, writable
+
+}  // namespace
+
+Bytes bus_numbers(uint16_t first, uint16_t last) {
+  return address_space<uint16_t>(kWordSpace, kBusRange, 0, first, last);
+}
+Bytes io_window(uint16_t first, uint16_t last) {
+  return address_space<uint16_t>(kWordSpace, kIoRange, kEntireIo, first, last);
+}
+Bytes memory_window32(uint32_t base, uint32_t length) {
+  return address_space<uint32_t>(kDwordSpace, kMemoryRange, kReadWriteMemory, base, base + (length - 1));
+}
+Bytes memory_window64(uint64_t base, uint64_t length) {
+  return address_space<uint64_t>(kQwordSpace, kMemoryRange, kReadWriteMemory, base, base + (length - 1));
+}
+
+Bytes resource_template(const std::vector<Bytes>& resources) {
   Bytes content = join({}, resources);
   content.insert(content.end(), {0x79, 0});  // end tag, no checksum
-  return with_length({kBuffer}, join(integer(content.size()), {content}));
+  return buffer(content);
 }
 
 }  // namespace nacre::machine::aml

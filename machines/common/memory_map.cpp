@@ -5,7 +5,7 @@
 
 namespace nacre::machine {
 
-std::vector<MemoryRange> memory_map(const RamLayout& ram) {
+std::vector<MemoryRange> memory_map(const RamLayout& ram, const std::vector<MemoryRange>& reserved) {
   const std::vector<MemoryRange> low = {
       {0, low::kEbda, RangeType::kRam},
       {low::kEbda, low::kVideo - low::kEbda, RangeType::kReserved},
@@ -18,6 +18,7 @@ std::vector<MemoryRange> memory_map(const RamLayout& ram) {
     map.push_back(range);
   }
   if (ram.low_end > low::kEnd) map.push_back({low::kEnd, ram.low_end - low::kEnd, RangeType::kRam});
+  map.insert(map.end(), reserved.begin(), reserved.end());
   if (ram.has_high()) map.push_back({4 * kGiB, ram.high_end - 4 * kGiB, RangeType::kRam});
   return map;
 }

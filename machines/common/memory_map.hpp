@@ -51,8 +51,8 @@ struct MemoryRange {
 };
 
 // Returns the map that the guest is given, ascending and without overlap: the EBDA and 0xD0000..1 MiB reserved,
-// 0xA0000..0xCFFFF in no range, the rest of RAM usable.
-std::vector<MemoryRange> memory_map(const RamLayout& ram);
+// 0xA0000..0xCFFFF in no range, the rest of RAM usable; `reserved` lies between both parts of RAM.
+std::vector<MemoryRange> memory_map(const RamLayout& ram, const std::vector<MemoryRange>& reserved = {});
 
 // Returns "0x..." in lower case, for messages.
 std::string hex(uint64_t value);

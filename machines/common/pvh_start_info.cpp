@@ -9,7 +9,7 @@ sdk::Status write_pvh_start_info(const BootInfo& info, const sdk::MemoryView& me
   constexpr uint32_t kMagic = 0x336ec578, kVersion = 1;
   constexpr uint64_t kModules = 0x40, kMap = 0x80, kPage = 4096;  // offsets in its page
   const bool has_initrd = info.initrd.size != 0;
-  const std::vector<MemoryRange> map = memory_map(info.ram);
+  const std::vector<MemoryRange> map = memory_map(info.ram, info.reserved);
 
   Bytes page;
   append(page, kMagic);

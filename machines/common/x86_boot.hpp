@@ -13,7 +13,8 @@ struct BootInfo {
   std::string_view command_line;  // without the final zero
   LoadedInitrd initrd;
   RamLayout ram;
-  uint64_t acpi_rsdp = 0;  // guest-physical; 0: the machine has no ACPI
+  uint64_t acpi_rsdp = 0;             // guest-physical; 0: the machine has no ACPI
+  std::vector<MemoryRange> reserved;  // between low and high RAM
 };
 
 // Writes everything that `image` needs in order to start (the command line, the zero page or hvm_start_info, the GDT

@@ -145,6 +145,11 @@ TEST_F(X86BootTest, TheMapHasTheGap) {
   EXPECT_EQ(map[3].base + map[3].length, 0xc0000000u);
   EXPECT_EQ(map[4].base, 4 * kGiB);
   EXPECT_EQ(map[4].length, 2 * kGiB);
+  const MemoryRange hole{0xe0000000, kMiB, RangeType::kReserved};
+  const auto with_hole = memory_map(RamLayout::split(5 * kGiB, 0xc0000000), {hole});
+  ASSERT_EQ(with_hole.size(), 6u);
+  EXPECT_EQ(with_hole[4].base, hole.base);
+  EXPECT_EQ(with_hole[5].base, 4 * kGiB);
 }
 
 }  // namespace

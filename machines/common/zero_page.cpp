@@ -49,7 +49,7 @@ sdk::Status write_zero_page(const KernelImage& image, const BootInfo& info, cons
   put<uint32_t>(page, kRamdiskSize, static_cast<uint32_t>(info.initrd.size));
   put<uint64_t>(page, kAcpiRsdp, info.acpi_rsdp);
 
-  const std::vector<MemoryRange> map = memory_map(info.ram);
+  const std::vector<MemoryRange> map = memory_map(info.ram, info.reserved);
   Bytes entries;
   for (const MemoryRange& range : map) {
     append(entries, range.base);

@@ -1,12 +1,28 @@
-"""How test_microvm starts Linux guests under Nacre."""
+"""How the suites start Linux guests under Nacre."""
 
 import contextlib
 import hashlib
+import os
 import pathlib
+import re
 import subprocess
 
 import qmp_client
 import vmm
+
+# What the stock kernel says under any VMM: of mitigations, of the emulated host's clock
+HARMLESS = [
+    r"Speculative Return Stack Overflow: .*",
+    r"Spectre V2 : .*",
+    r"RETBleed: .*",
+    r'Unstable clock detected, switching default tracing clock to "global"',
+    r"If you want to keep using the local clock, then add:",
+    r'  "trace_clock=local"',
+    r"on the kernel command line",
+]
+# The emulated host shows a CPUID leaf 0xD that is not consistent in itself; QEMU's guests there say the same
+EMULATED_XSAVE = re.compile(r"-+\[ cut here \]-+\nXSAVE consistency problem.*?\n---\[ end trace \w+ \]---\n"
+                            r"(?:CPUID\[0d, \w+\]: .*\n)+", re.DOTALL)
 
 HERE = pathlib.Path(__file__).resolve().parent
 BOOT_SECONDS = 60
@@ -23,6 +39,16 @@ def product(*words):
 def check(condition, sentence):
     if not condition:
         raise AssertionError(sentence)
+
+
+def refuses(qmp, command, arguments, words):
+    """Has a QMP command refused in a sentence with these words."""
+    try:
+        qmp.execute(command, arguments)
+    except qmp_client.QmpError as error:
+        check(words in error.description, f"{command} says: {error}")
+        return
+    check(False, f"{command} {arguments} is no error")
 
 
 def md5(path, count=None):
@@ -140,6 +166,16 @@ class Guest(vmm.Vmm):
     def says(self, text, seconds=BOOT_SECONDS):
         """Waits for a whole line of the guest's own, a regular expression; returns the match."""
         return self.wait_for(rf"^(?:guest# )*nacre-guest: {text}$", seconds)  # a prompt may be before it
+
+    def check_log(self, harmless=()):
+        """Fails where the kernel warns of anything but what is known, or in `harmless`: regular expressions."""
+        text = self.command("dmesg -r | grep '^<[0-4]>' || true")
+        text = "".join(re.sub(r"^<\d+>\[ *[\d.]+\] ", "", line) + "\n" for line in text.splitlines())
+        if os.environ.get("HOSTVM"):
+            text = EMULATED_XSAVE.sub("", text)
+        known = [*HARMLESS, *harmless]
+        bad = [line for line in text.splitlines() if not any(re.fullmatch(one, line) for one in known)]
+        check(not bad, "the kernel warns:\n" + "\n".join(f"  | {line}" for line in bad))
 
     def wait_power_off(self):
         """Waits until the guest has ended itself: SHUTDOWN with guest true, and exit status 0."""

@@ -248,15 +248,17 @@ TEST(Duplicates, OfAPluginId) {
   Workshop shop;
   shop.put_fixture("good", "a.so");
   shop.put("b.so", with(fixture("good"), "\"version\":\"1.2\"", "\"version\":\"1.3\""));
-  const std::string words = "plugin id 'org.nacre.test.good' is found twice: " + shop.path("a.so") + " (1.2) and " +
-                            shop.path("b.so") + " (1.3). Neither was used. Remove one or pass -plugin prefer=<path>.";
-  EXPECT_EQ(load(*registry(shop.path()), "test-good"), words);
+  const std::string both = "plugin id 'org.nacre.test.good' is found twice: " + shop.path("a.so") + " (1.2) and " +
+                           shop.path("b.so") + " (1.3).";
+  EXPECT_EQ(load(*registry(shop.path()), "test-good"),
+            both + " Neither was used. Remove one or pass -plugin prefer=<path>.");
   RegistryOptions options;
   options.directories = {{shop.path(), false}};
   options.prefer = {shop.path("a.so")};
   Registry choosing(hello(), options);
   EXPECT_EQ(load(choosing, "test-good"), "(loaded)");
-  EXPECT_EQ(choosing.query()[1].reason, words);
+  EXPECT_EQ(choosing.query()[1].reason,
+            both + " The one in use is " + shop.path("a.so") + "; plugin-load takes another that is newer.");
 }
 
 TEST(Duplicates, OneFileUnderTwoNamesIsOne) {

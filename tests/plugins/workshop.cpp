@@ -56,6 +56,10 @@ void Workshop::put(const std::string& name, const std::string& bytes) {
   std::filesystem::rename(temporary, path(name));
 }
 
+void Workshop::overwrite(const std::string& name, const std::string& bytes) {
+  std::ofstream(path(name), std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
 void Workshop::put_fixture(const std::string& name, const std::string& as) {
   put(as, fixture(name));
 }
@@ -72,6 +76,12 @@ std::string with(std::string bytes, const std::string& from, const std::string& 
   for (size_t at = 0; (at = bytes.find(from, at)) != std::string::npos; at += to.size())
     bytes.replace(at, from.size(), to);
   return bytes;
+}
+
+std::string with_version(const std::string& name, const std::string& version) {
+  const std::string end(1, '\0');
+  return with(with(fixture(name), "\"version\":\"1.2\"", "\"version\":\"" + version + "\""), end + "1.2" + end,
+              end + version + end);
 }
 
 const nacre_host_hello* hello() {

@@ -24,6 +24,8 @@ class Workshop {
 
   // Writes a file by renaming it into place, as packages do.
   void put(const std::string& name, const std::string& bytes);
+  // Writes into the file that is there, as no package should.
+  void overwrite(const std::string& name, const std::string& bytes);
   // Puts the fixture of that name there, as `name`.
   void put_fixture(const std::string& fixture, const std::string& name);
 
@@ -36,6 +38,9 @@ std::string fixture(const std::string& name);
 
 // The bytes with every occurrence of `from` replaced; both have the same length, or it is a defect of the test.
 std::string with(std::string bytes, const std::string& from, const std::string& to);
+
+// The bytes of a fixture, which says 1.2, as another version of three characters.
+std::string with_version(const std::string& fixture, const std::string& version);
 
 // The bytes with the head of the plugin note changed.
 template <typename Change>

@@ -6,6 +6,24 @@
 
 namespace nacre::kvm {
 
+std::vector<kvm_irq_routing_entry> line_routes() {
+  constexpr uint32_t kIoapicPins = 24, kPicPins = 8;
+  std::vector<kvm_irq_routing_entry> routes;
+  auto add = [&](uint32_t gsi, uint32_t chip, uint32_t pin) {
+    kvm_irq_routing_entry entry{};
+    entry.gsi = gsi;
+    entry.type = KVM_IRQ_ROUTING_IRQCHIP;
+    entry.u.irqchip.irqchip = chip;
+    entry.u.irqchip.pin = pin;
+    routes.push_back(entry);
+  };
+  for (uint32_t gsi = 0; gsi < kIoapicPins; ++gsi) {
+    add(gsi, KVM_IRQCHIP_IOAPIC, gsi);
+    if (gsi < 2 * kPicPins) add(gsi, gsi < kPicPins ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, gsi % kPicPins);
+  }
+  return routes;
+}
+
 Status Vm::set_tss_address(uint64_t gpa) {
   if (::ioctl(fd_.get(), KVM_SET_TSS_ADDR, static_cast<unsigned long>(gpa)) < 0)
     return ioctl_error("placing the TSS pages (KVM_SET_TSS_ADDR)");

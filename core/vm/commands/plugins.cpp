@@ -1,4 +1,7 @@
 // Commands about plugins and what they offer.
+#include <algorithm>
+
+#include "core/plugin/bus_names.hpp"
 #include "core/vm/commands/commands.hpp"
 
 namespace nacre::commands {
@@ -18,15 +21,26 @@ const char* type_name(uint32_t type) {
   }
 }
 
+// The devices of a plugin, or of one image of it.
+size_t instances_of(VirtualMachine& vm, const std::string& id) {
+  return vm.count_instances([&](const nacre_instance& instance) { return instance.plugin_id == id; });
+}
+size_t instances_of(VirtualMachine& vm, const std::vector<const nacre_type*>& types) {
+  return vm.count_instances([&](const nacre_instance& instance) {
+    return std::find(types.begin(), types.end(), instance.type) != types.end();
+  });
+}
+
 }  // namespace
 
 Answer query_plugins(VirtualMachine& vm, const json::object&, qmp::Context&) {
   json::array list;
   for (const PluginInfo& plugin : vm.registry().query()) {
     json::array drivers(plugin.drivers.begin(), plugin.drivers.end());
-    json::object entry{
-        {"path", plugin.path}, {"id", plugin.id},   {"version", plugin.version},    {"state", state_name(plugin.state)},
-        {"tier", plugin.tier}, {"abi", plugin.abi}, {"drivers", std::move(drivers)}};
+    json::object entry{{"path", plugin.path},           {"id", plugin.id},
+                       {"version", plugin.version},     {"state", state_name(plugin.state)},
+                       {"tier", plugin.tier},           {"abi", plugin.abi},
+                       {"drivers", std::move(drivers)}, {"devices", instances_of(vm, plugin.types)}};
     if (!plugin.reason.empty()) entry["reason"] = plugin.reason;
     list.push_back(std::move(entry));
   }
@@ -41,13 +55,14 @@ Answer plugin_load(VirtualMachine& vm, const json::object& arguments, qmp::Conte
 
 Answer plugin_disable(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
   std::string id(arguments.at("id").as_string());
-  Result<std::string> sentence = vm.registry().disable(id, vm.devices().count_of_plugin(id));
+  Result<std::string> sentence = vm.registry().disable(id, instances_of(vm, id));
   if (!sentence) return sentence.error();
   return json::object{{"message", *sentence}};
 }
 
 Answer device_list_properties(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
-  Result<LoadedType> loaded = vm.registry().load(NACRE_KIND_DEVICE, std::string(arguments.at("typename").as_string()));
+  Result<LoadedType> loaded = vm.registry().load(
+      NACRE_KIND_DEVICE, resolve_bus_name(vm.registry(), std::string(arguments.at("typename").as_string())).driver);
   if (!loaded) return Error{loaded.error().message, ErrorClass::DeviceNotFound};
   json::array list;
   for (const nacre_prop& property : properties_of(*loaded->type)) {

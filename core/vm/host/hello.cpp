@@ -32,6 +32,7 @@ const Extension kExtensions[] = {
     {NACRE_EXT_NET, &kNet},
     {NACRE_EXT_MACHINE, &kMachine},
     {NACRE_EXT_VCPU, &kVcpu},
+    {NACRE_EXT_PCI, &kPci},
 };
 
 const void* get_extension(const char* id) noexcept {
@@ -74,6 +75,7 @@ void take_back(nacre_instance& instance) {
   if (instance.virtio) kVirtio.detach(instance.virtio.get());
   while (instance.pins) kMemory.unpin(&instance);
   if (instance.balloon) kBalloon.detach(reinterpret_cast<nacre_balloon*>(&instance));
+  instance.own_function.reset();
   instance.powerdown = nullptr;
   kMemory.on_change(&instance, nullptr, nullptr);
   while (!instance.commands.empty()) forget_command(instance, instance.commands.back());

@@ -41,6 +41,19 @@ nacre_status load_file(nacre_instance* machine, uint64_t gpa, int32_t fd, uint64
   return finish(platform(machine).memory().load_file(gpa, fd, offset, length), slot, NACRE_IO);
 }
 
+nacre_status pci_host(nacre_instance* machine, const nacre_pci_host* wanted, nacre_error* slot) noexcept {
+  return finish(platform(machine).add_pci(*wanted), slot);
+}
+
+nacre_status pci_function(nacre_instance* machine, const nacre_pci_function* wanted, nacre_error* slot) noexcept {
+  PciTree* tree = platform(machine).pci();
+  return finish(tree ? tree->add_function(*wanted) : fail("the machine has no PCI host yet."), slot);
+}
+
+void pci_ecam(nacre_instance* machine, uint64_t base, uint32_t buses) noexcept {
+  if (PciTree* tree = platform(machine).pci()) tree->host().place_ecam(base, buses);
+}
+
 nacre_status set_x86_state(nacre_instance* machine, uint32_t index, const nacre_x86_state* state,
                            nacre_error* slot) noexcept {
   return finish(platform(machine).set_vcpu_state(index, *state), slot);
@@ -48,8 +61,17 @@ nacre_status set_x86_state(nacre_instance* machine, uint32_t index, const nacre_
 
 }  // namespace
 
-const nacre_machine_v1 kMachine{sizeof(nacre_machine_v1), 0,      add_ram,          x86_platform,
-                                virtio_mmio_window,       device, replaceable_slot, load_file};
+const nacre_machine_v1 kMachine{sizeof(nacre_machine_v1),
+                                0,
+                                add_ram,
+                                x86_platform,
+                                virtio_mmio_window,
+                                device,
+                                replaceable_slot,
+                                load_file,
+                                pci_host,
+                                pci_function,
+                                pci_ecam};
 const nacre_vcpu_v1 kVcpu{sizeof(nacre_vcpu_v1), 0, set_x86_state};
 
 }  // namespace nacre::services

@@ -28,6 +28,7 @@ extern const nacre_balloon_v1 kBalloon;
 extern const nacre_net_v1 kNet;
 extern const nacre_machine_v1 kMachine;
 extern const nacre_vcpu_v1 kVcpu;
+extern const nacre_pci_v1 kPci;
 
 // Drops what the instance has posted to its loop, see loop.h: before its destroy(). It can post no more.
 void end_posts(nacre_instance& instance);

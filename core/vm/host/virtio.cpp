@@ -14,6 +14,10 @@ nacre_status attach(nacre_instance* instance, const nacre_virtio_desc* desc, voi
   };
   auto device = virtio::VirtioDevice::create(*desc, self, *instance->loop, instance->name(), enter);
   if (!device) return finish(device.error(), slot);
+  (*device)->on_exception([instance](const char* function, const std::string& what) {
+    instance->vm.report_failure(
+        instance->type, exception_text(instance->plugin_id, function, what, instance->id, "stops until it is reset"));
+  });
   instance->virtio = std::make_unique<nacre_virtio>(nacre_virtio{instance, std::move(*device)});
   *virtio = instance->virtio.get();
   return NACRE_OK;

@@ -26,6 +26,7 @@ struct Host {
   const nacre_net_v1* net = nullptr;
   const nacre_machine_v1* machine = nullptr;
   const nacre_vcpu_v1* vcpu = nullptr;
+  const nacre_pci_v1* pci = nullptr;
 
   void connect(const nacre_host_hello* from) {
     hello = from;
@@ -47,6 +48,7 @@ struct Host {
     fetch(net, NACRE_EXT_NET);
     fetch(machine, NACRE_EXT_MACHINE);
     fetch(vcpu, NACRE_EXT_VCPU);
+    fetch(pci, NACRE_EXT_PCI);
   }
 
  private:

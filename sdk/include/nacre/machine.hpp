@@ -66,14 +66,16 @@ struct MachineTable {
 
 template <typename M, size_t N>
 constexpr nacre_type machine_type(const char* name, const char* help, const nacre_prop (&props)[N]) {
+  return type_of(NACRE_KIND_MACHINE, name, help, props, &MachineTable<M>::kOps);
+}
+
+template <typename M>
+constexpr nacre_type machine_type(const char* name, const char* help) {
   nacre_type type{};
   type.size = sizeof(nacre_type);
   type.kind = NACRE_KIND_MACHINE;
   type.name = name;
   type.help = help;
-  type.props = props;
-  type.prop_size = sizeof(nacre_prop);
-  type.n_props = N;
   type.ops = &MachineTable<M>::kOps;
   return type;
 }

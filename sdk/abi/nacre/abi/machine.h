@@ -26,7 +26,7 @@ typedef struct nacre_device_desc {
   uint32_t virtio_device_id; /* 0: not a virtio device */
   const char *driver;
   const char *id;
-  const char *bus;           /* the type's bus */
+  const char *bus;           /* the type's bus; "pci" when the user names the driver as one on PCI (virtio-blk-pci) */
   const char *backend;       /* id of what stands behind it (a drive, a netdev); NULL: nothing */
   const char *bus_id;        /* the user's words about its place, each NULL when not given: bus=, addr=, lun= */
   const char *addr;
@@ -35,7 +35,8 @@ typedef struct nacre_device_desc {
   uint8_t reserved[7];
 } nacre_device_desc;
 
-enum { NACRE_PLACE_NONE = 0, NACRE_PLACE_VIRTIO_MMIO = 1 };
+/* PCI: the host finds the place on the buses of pci_host() by the user's bus= and addr=. */
+enum { NACRE_PLACE_NONE = 0, NACRE_PLACE_VIRTIO_MMIO = 1, NACRE_PLACE_PCI = 2 };
 
 typedef struct nacre_placement {
   uint32_t size;
@@ -76,6 +77,50 @@ typedef struct nacre_x86_platform {
   uint8_t reserved[7];
 } nacre_x86_platform;
 
+enum { NACRE_PCI_CONFIG_PORTS = 1 }; /* configuration by ports 0xCF8 to 0xCFF too (PCI 3.0 3.2.2.3.2) */
+
+/* A PCI Express host and its root bus, "pcie.0". Windows of length 0 are not there; none overlaps RAM. */
+typedef struct nacre_pci_host {
+  uint32_t size;
+  uint32_t flags;            /* NACRE_PCI_* */
+  uint64_t ecam_base;        /* memory-mapped configuration, 1 MiB for each bus; a multiple of 1 MiB */
+  uint32_t ecam_buses;       /* 0 to 256 */
+  uint32_t first_gsi;        /* of the four lines of INTx: a device's pin A in slot N of bus 0 ends at N modulo 4 */
+  uint64_t memory32_base;    /* where the guest may put BARs: below 4 GiB, */
+  uint64_t memory32_length;
+  uint64_t memory64_base;    /* above, */
+  uint64_t memory64_length;
+  uint32_t io_base;          /* and in ports */
+  uint32_t io_length;
+  /* [vcpu] Accesses to the ports 0xCF8 to 0xCFB other than of all four bytes at once, such as a reset register at
+   * 0xCF9; `offset` is from 0xCF8. Both NULL: nobody answers. Only with NACRE_PCI_CONFIG_PORTS. */
+  uint64_t (*port_read)(void *opaque, uint64_t offset, uint32_t width) NACRE_NOEXCEPT;
+  void (*port_write)(void *opaque, uint64_t offset, uint32_t width, uint64_t value) NACRE_NOEXCEPT;
+  void *port_opaque;
+} nacre_pci_host;
+
+/* A function of the chipset that has a configuration space and nothing else: no BARs, no interrupts. */
+typedef struct nacre_pci_function {
+  uint32_t size;
+  uint8_t devfn;             /* on the root bus: slot * 8 + function */
+  uint8_t multifunction;     /* other functions of the slot follow */
+  uint8_t revision;
+  uint8_t reserved;
+  uint16_t vendor_id;
+  uint16_t device_id;
+  uint16_t subsystem_vendor_id;
+  uint16_t subsystem_id;
+  uint32_t class_code;       /* 24 bits: base class, subclass, programming interface */
+  uint32_t reserved2;
+  const char *name;          /* begins sentences: "the LPC bridge" */
+  const uint8_t *content;    /* 256 bytes, of which 0x40 and up count; NULL: zeroes. Copied. */
+  const uint8_t *writable;   /* likewise: the bits that the guest may write */
+  /* [vcpu, or main in a reset] The guest has written bytes of 0x40 and up, or a reset has put `content` back; `config`
+   * are 256 bytes as they are now, valid during the call. One call at a time for all functions. May be NULL. */
+  void (*written)(void *opaque, const uint8_t *config, uint32_t offset, uint32_t width) NACRE_NOEXCEPT;
+  void *opaque;
+} nacre_pci_function;
+
 #define NACRE_EXT_MACHINE "nacre.machine/1"
 typedef struct nacre_machine_v1 {
   uint32_t size;
@@ -103,6 +148,14 @@ typedef struct nacre_machine_v1 {
    * is shorter. */
   nacre_status (*load_file)(nacre_instance *machine, uint64_t gpa, int32_t fd, uint64_t offset, uint64_t length,
                             nacre_error *error) NACRE_NOEXCEPT;
+  /* [main, in build] Makes the PCI host, once; takes the four lines of INTx. */
+  nacre_status (*pci_host)(nacre_instance *machine, const nacre_pci_host *host, nacre_error *error) NACRE_NOEXCEPT;
+  /* [main, in build, after pci_host] */
+  nacre_status (*pci_function)(nacre_instance *machine, const nacre_pci_function *function,
+                               nacre_error *error) NACRE_NOEXCEPT;
+  /* [any] Moves the memory-mapped configuration, once the access under way has ended; 0 buses turn it off. A reset puts
+   * it back. */
+  void (*pci_ecam)(nacre_instance *machine, uint64_t base, uint32_t buses) NACRE_NOEXCEPT;
 } nacre_machine_v1;
 
 #endif

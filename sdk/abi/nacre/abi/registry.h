@@ -5,7 +5,9 @@
 
 #include <nacre/abi/balloon.h>
 #include <nacre/abi/block.h>
+#include <nacre/abi/block_driver.h>
 #include <nacre/abi/chardev.h>
+#include <nacre/abi/chardev_driver.h>
 #include <nacre/abi/entry.h>
 #include <nacre/abi/error.h>
 #include <nacre/abi/irq.h>
@@ -16,7 +18,9 @@
 #include <nacre/abi/memory.h>
 #include <nacre/abi/mmio.h>
 #include <nacre/abi/net.h>
+#include <nacre/abi/net_driver.h>
 #include <nacre/abi/note.h>
+#include <nacre/abi/pci.h>
 #include <nacre/abi/props.h>
 #include <nacre/abi/qmp.h>
 #include <nacre/abi/rng.h>
@@ -43,6 +47,7 @@
   X(NACRE_EXT_BALLOON, nacre_balloon_v1, 0)       \
   X(NACRE_EXT_NET, nacre_net_v1, 0)               \
   X(NACRE_EXT_MACHINE, nacre_machine_v1, 1)       \
+  X(NACRE_EXT_PCI, nacre_pci_v1, 1)               \
   X(NACRE_EXT_VCPU, nacre_vcpu_v1, 1)
 
 #endif

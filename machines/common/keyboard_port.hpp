@@ -4,7 +4,7 @@
 #include <nacre/boundary.hpp>
 #include <utility>
 
-namespace nacre::microvm {
+namespace nacre::machine {
 
 // Answers at the controller's status port so that nobody waits for it. Bit 0 (output full) is always set, by which a
 // driver that looks for a controller sees that there is none. Bit 1 (input full) is clear: a kernel that is about to
@@ -33,4 +33,4 @@ class KeyboardPort {
   nacre_mmio_region* region_ = nullptr;
 };
 
-}  // namespace nacre::microvm
+}  // namespace nacre::machine

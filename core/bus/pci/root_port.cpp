@@ -1,0 +1,190 @@
+#include "core/bus/pci/root_port.hpp"
+
+#include "core/bus/pci/host.hpp"
+
+namespace nacre::pci {
+namespace {
+
+constexpr uint32_t kBridgeClass = 0x060400;
+constexpr uint8_t kRootPortType = 4;
+constexpr uint32_t kMsixBar = 0;
+
+// Slot Capabilities: button, power controller, both indicators, surprise, hot-plug; the slot's number from bit 19 up.
+constexpr uint32_t kSlotCapabilities = 1 | 2 | 8 | 16 | 32 | 64;
+constexpr uint32_t kSlotNumberShift = 19;
+
+// Slot Control.
+enum : uint16_t {
+  kButtonEnable = 1,
+  kPresenceEnable = 8,
+  kCompletedEnable = 16,
+  kHotplugEnable = 32,
+  kAttentionOff = 3 << 6,
+  kPowerIndicator = 3 << 8,
+  kPowerIndicatorOn = 1 << 8,
+  kPowerIndicatorBlinks = 2 << 8,
+  kPowerIndicatorOff = 3 << 8,
+  kPowerOff = 1 << 10,
+  kLinkEnable = 1 << 12,
+};
+constexpr uint16_t kControlWritable = 0x17ff;
+
+// Slot Status.
+enum : uint16_t { kButton = 1, kPresenceChanged = 8, kCompleted = 16, kPresent = 64, kLinkChanged = 256 };
+constexpr uint16_t kStatusEvents = 0x11f;
+
+constexpr uint16_t kLinkActive = 1 << 13;     // Link Status
+constexpr uint16_t kSpeed2_5x1 = 1 | 1 << 4;  // likewise
+constexpr uint16_t kBusReset = 1 << 6;        // Bridge Control
+
+}  // namespace
+
+RootPort::RootPort(const std::string& id, std::string name, const Options& options, PciHost& host)
+    : PciFunction(std::move(name), {options.vendor, options.device, options.revision, kBridgeClass}, true),
+      host_(host),
+      options_(options),
+      below_(id, this) {}
+
+Result<std::unique_ptr<RootPort>> RootPort::create(const std::string& id, std::string name, const Options& options,
+                                                   PciHost& host) {
+  auto port = std::unique_ptr<RootPort>(new RootPort(id, std::move(name), options, host));
+  if (Status built = port->build(); !built) return built.error();
+  return port;
+}
+
+Status RootPort::build() {
+  ConfigSpace& c = config();
+  // Bridge 1.2 §3.2.5: numbers, windows; I/O by 16 bits, prefetchable memory by 64.
+  c.writable(kPrimaryBus, 4, 0x00ffffff);
+  c.writable(kIoBase, 2, 0xf0f0);
+  c.write_1_clears(kSecondaryStatus, 2, 0xf900);
+  c.writable(kMemoryBase, 4, 0xfff0fff0);
+  c.set32(kPrefetchBase, 0x00010001);
+  c.writable(kPrefetchBase, 4, 0xfff0fff0);
+  c.writable(kPrefetchBaseUpper, 4, UINT32_MAX);
+  c.writable(kPrefetchLimitUpper, 4, UINT32_MAX);
+  c.writable(kBridgeControl, 2, kBusReset | 3);
+  if (Status added = add_msix(1, kMsixBar, host_.messages()); !added) return added;
+  add_intx();
+  express_ = add_express(kRootPortType);
+  if (!express_) return fail("{} has no room for another capability.", name());
+  c.set_bits16(express_ + 2, 1 << 8, true);  // a slot is there
+  // 16 GT/s, x32, tells of an active link, the port's number (§7.5.3.6).
+  c.set32(express_ + 0x0c, 4 | 32 << 4 | 1 << 20 | uint32_t{options_.port} << 24);
+  c.set32(express_ + 0x14, kSlotCapabilities);
+  c.set16(slot_control(), kAttentionOff | kPowerIndicatorOff | kPowerOff);
+  c.writable(slot_control(), 2, kControlWritable);
+  c.write_1_clears(slot_status(), 2, kStatusEvents);
+  // ARI forwarding can be turned on (§7.5.3.15, §7.5.3.16); every speed up to 16 GT/s (§7.5.3.18).
+  c.set32(express_ + 0x24, 1 << 5);
+  c.writable(express_ + 0x28, 2, 1 << 5);
+  c.set32(express_ + 0x2c, 0xf << 1);
+  c.set16(express_ + 0x30, 4);
+  return {};
+}
+
+void RootPort::placed(uint8_t devfn) {
+  config().set32(express_ + 0x14, kSlotCapabilities | uint32_t{devfn} >> 3 << kSlotNumberShift);
+}
+
+bool RootPort::is_off(uint16_t control) const {
+  return control & kPowerOff && (control & kPowerIndicator) == kPowerIndicatorOff;
+}
+
+bool RootPort::busy() {
+  return (config().get16(slot_control()) & kPowerIndicator) == kPowerIndicatorBlinks;
+}
+
+void RootPort::show_presence(bool present) {
+  present_ = present;
+  config().set_bits16(slot_status(), kPresent, present);
+  config().set_bits16(link_status(), kLinkActive, present);
+}
+
+void RootPort::child_came(bool hot) {
+  show_presence(true);
+  if (!hot) {
+    // The guest finds it at boot, with its power on.
+    config().set_bits16(slot_control(), kPowerOff | kPowerIndicator, false);
+    config().set_bits16(slot_control(), kPowerIndicatorOn, true);
+    return;
+  }
+  config().set_bits16(slot_status(), kPresenceChanged | kButton, true);
+  signal();
+}
+
+void RootPort::child_went() {
+  asked_ = false;
+  if (present_) show_presence(false);  // nobody asked the guest
+}
+
+Status RootPort::may_plug() {
+  if (busy()) return fail("Guest is still on the fly of another (un)plugging");
+  return {};
+}
+
+Result<RootPort::Asked> RootPort::request_unplug() {
+  const uint16_t control = config().get16(slot_control());
+  if (busy()) return fail("Guest is still on the fly of another (un)plugging");
+  if (asked_ && config().get16(slot_status()) & kButton)
+    return fail(
+        "the guest has been asked to let go of it and has not looked yet; system_reset removes it for certain.");
+  if (is_off(control)) return Asked::Off;
+  asked_ = true;
+  config().set_bits16(link_status(), kLinkActive, false);
+  config().set_bits16(slot_status(), options_.fast_unplug ? kButton | kPresenceChanged : kButton, true);
+  signal();
+  return Asked::Asked;
+}
+
+void RootPort::write_config(uint32_t offset, uint32_t width, uint32_t value) {
+  const uint16_t control = config().get16(slot_control());
+  const uint16_t bridge = config().get16(kBridgeControl);
+  PciFunction::write_config(offset, width, value);
+  // Bridge 1.2 §3.2.5.17: setting the bit resets what is below.
+  if (!(bridge & kBusReset) && config().get16(kBridgeControl) & kBusReset) below_.reset();
+  auto touches = [&](uint32_t at) { return offset < at + 2 && offset + width > at; };
+  if (touches(slot_control())) {
+    const uint16_t now = config().get16(slot_control());
+    if (present_ && is_off(now) && !is_off(control)) {
+      show_presence(false);
+      asked_ = false;
+      config().set_bits16(slot_status(), kPresenceChanged, true);
+      if (off_) off_();
+    }
+    config().set_bits16(slot_status(), kCompleted, true);
+  }
+  if (touches(slot_control()) || touches(slot_status()) || touches(kCommand) ||
+      touches(config().find_capability(0x11) + 2))
+    signal();
+}
+
+// §6.7.3.4: a message when the first enabled event comes; the line for as long as one is there.
+void RootPort::signal() {
+  const uint16_t control = config().get16(slot_control()), status = config().get16(slot_status());
+  const bool event =
+      (control & kButtonEnable && status & kButton) || (control & kPresenceEnable && status & kPresenceChanged) ||
+      (control & kCompletedEnable && status & kCompleted) || (control & kLinkEnable && status & kLinkChanged);
+  const bool now = event && control & kHotplugEnable;
+  if (now && !signal_) msix()->notify(0);
+  set_intx(now);
+  signal_ = now;
+}
+
+void RootPort::reset() {
+  const bool removed = asked_ && present_;
+  PciFunction::reset();
+  signal_ = false;
+  asked_ = false;
+  bool occupied = false;
+  for (PciFunction* function : below_.functions()) occupied |= function != nullptr;
+  // The next boot finds the slot empty when its removal was asked for.
+  show_presence(occupied && !removed);
+  if (present_) {
+    config().set_bits16(slot_control(), kPowerOff | kPowerIndicator, false);
+    config().set_bits16(slot_control(), kPowerIndicatorOn, true);
+  }
+  if (removed && off_) off_();
+}
+
+}  // namespace nacre::pci

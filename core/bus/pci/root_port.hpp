@@ -1,0 +1,70 @@
+// A PCI Express root port with one slot below it, whose device comes and goes while the guest runs: native hot-plug
+// (PCIe 5.0 §6.7, registers §7.5.3.9 to §7.5.3.11).
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "core/bus/pci/bus.hpp"
+#include "core/bus/pci/function.hpp"
+
+namespace nacre::pci {
+
+class PciHost;
+
+class RootPort : public PciFunction {
+ public:
+  struct Options {
+    uint16_t vendor = 0, device = 0;
+    uint8_t revision = 0;
+    uint8_t port = 0;          // the port's number
+    bool fast_unplug = false;  // a request shows a presence change too, so that the guest asks no five seconds for it
+  };
+
+  // `id` is the name of the bus below. `messages` may be NULL in tests.
+  static Result<std::unique_ptr<RootPort>> create(const std::string& id, std::string name, const Options& options,
+                                                  PciHost& host);
+
+  PciBus* secondary() override { return &below_; }
+  bool is_port() const override { return true; }
+  bool link_up() const override { return present_; }
+  void placed(uint8_t devfn) override;
+  void child_came(bool hot) override;
+  void child_went() override;
+  void write_config(uint32_t offset, uint32_t width, uint32_t value) override;
+  void reset() override;
+
+  // Who is told, under the host's lock and on any thread, that the guest has switched the slot off: what is below the
+  // port is to be unplugged soon. The slot shows it as gone already.
+  void on_power_off(std::function<void()> off) { off_ = std::move(off); }
+
+  enum class Asked { Asked, Off };
+  // [main, host locked] Presses the attention button for the device to be removed. Off: the guest has switched the slot
+  // off before, and nobody need be asked. Fails while the guest is busy with the slot, or has not yet seen the last
+  // request.
+  Result<Asked> request_unplug();
+  // [main, host locked] Fails while a device cannot come in because the guest is busy with the slot.
+  Status may_plug();
+
+ private:
+  RootPort(const std::string& id, std::string name, const Options& options, PciHost& host);
+  Status build();
+  uint32_t slot_control() const { return express_ + 0x18; }
+  uint32_t slot_status() const { return express_ + 0x1a; }
+  uint32_t link_status() const { return express_ + 0x12; }
+  bool busy();
+  bool is_off(uint16_t control) const;
+  void show_presence(bool present);
+  void signal();
+
+  PciHost& host_;
+  const Options options_;
+  PciBus below_;
+  uint32_t express_ = 0;
+  bool present_ = false;
+  bool asked_ = false;   // a removal that the guest has not answered
+  bool signal_ = false;  // an enabled event is there
+  std::function<void()> off_;
+};
+
+}  // namespace nacre::pci

@@ -1,0 +1,36 @@
+#include "core/plugin/bus_names.hpp"
+
+#include <algorithm>
+
+namespace nacre {
+namespace {
+
+constexpr std::string_view kPci = "-pci";
+constexpr std::string_view kDevice = "-device";
+
+std::string on_pci(std::string_view name) {
+  if (name.ends_with(kDevice)) name.remove_suffix(kDevice.size());
+  return std::string(name) + std::string(kPci);
+}
+
+}  // namespace
+
+std::vector<std::string> pci_names(const std::string& bus, const std::string& name,
+                                   const std::vector<std::string>& aliases) {
+  if (bus != "virtio") return {};
+  std::vector<std::string> names{on_pci(name)};
+  for (const std::string& alias : aliases) names.push_back(on_pci(alias));
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+BusName resolve_bus_name(Registry& registry, const std::string& name) {
+  if (!std::string_view(name).ends_with(kPci) || registry.offers(NACRE_KIND_DEVICE, name)) return {name, false};
+  for (const DriverInfo& driver : registry.drivers(NACRE_KIND_DEVICE))
+    for (const std::string& other : pci_names(driver.bus, driver.name, driver.aliases))
+      if (other == name) return {driver.name, true};
+  return {name, false};
+}
+
+}  // namespace nacre

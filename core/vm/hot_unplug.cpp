@@ -1,0 +1,76 @@
+// How devices go while the guest runs: at once, or on PCI when the guest has let go.
+#include <algorithm>
+#include <boost/json.hpp>
+
+#include "core/bus/pci/root_port.hpp"
+#include "core/vm/devices.hpp"
+#include "core/vm/virtual_machine.hpp"
+
+namespace nacre {
+namespace {
+
+constexpr const char* kPciPath = "/machine/peripheral/";
+
+const pci::PciBus* bus_of(nacre_instance& device) {
+  return device.pci ? device.pci->function().bus() : nullptr;
+}
+
+}  // namespace
+
+// Out of the list first: what undoing it waits for may take others away.
+void Devices::take_out(nacre_instance& device) {
+  auto found = std::find_if(devices_.begin(), devices_.end(), [&](auto& each) { return each.get() == &device; });
+  std::unique_ptr<nacre_instance> leaving = std::move(*found);
+  devices_.erase(found);
+  undo(*leaving, true);
+}
+
+Status Devices::remove(const std::string& id) {
+  nacre_instance* device = find(id);
+  if (!device) return Error{fmt::format("Device {} not found", id), ErrorClass::DeviceNotFound};
+  if (!(device->type->flags & NACRE_TYPE_HOTPLUGGABLE))
+    return fail("{} cannot be removed while the guest runs: its driver is not hot-pluggable.", device->name());
+  if (device->pci) return ask_for(*device);
+  // Where a slot outlives its device, the device is all that a user has of the back end: both go together.
+  std::string kind, back_end;
+  if (auto behind = device->properties.back_end(); behind.id && vm_.replaceable_slots().has(device->placement.base)) {
+    kind = behind.kind;
+    back_end = behind.id;
+  }
+  take_out(*device);
+  if (kind == "block") (void)vm_.disks().remove(back_end);
+  if (kind == "net") (void)vm_.netdevs().remove(back_end);
+  tell_of_removal(id, id);
+  return {};
+}
+
+Status Devices::ask_for(nacre_instance& device) {
+  const pci::PciBus& bus = *bus_of(device);
+  auto* port = dynamic_cast<pci::RootPort*>(bus.bridge());
+  if (!port) return fail("No hot plug controller found for bus {} when unplug request", bus.id());
+  auto asked = vm_.platform().pci()->host().change([&] { return port->request_unplug(); });
+  if (!asked) return fail("{}: {}", device.name(), asked.error().message);
+  if (*asked == pci::RootPort::Asked::Off) switched_off(bus.id());
+  return {};
+}
+
+void Devices::switched_off(const std::string& bus) {
+  for (;;) {
+    auto below = std::find_if(devices_.begin(), devices_.end(), [&](auto& device) {
+      const pci::PciBus* own = bus_of(*device);
+      return own && own->id() == bus;
+    });
+    if (below == devices_.end()) return;
+    const std::string id = (*below)->id;
+    take_out(**below);
+    tell_of_removal(id, kPciPath + id);
+  }
+}
+
+void Devices::tell_of_removal(const std::string& id, const std::string& path) {
+  namespace json = boost::json;
+  if (vm_.monitor())
+    (void)vm_.monitor()->emit("DEVICE_DELETED", json::serialize(json::object{{"device", id}, {"path", path}}));
+}
+
+}  // namespace nacre
