@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/dll/shared_library.hpp>
@@ -131,6 +132,14 @@ Status check_entry(const nacre_plugin* plugin, const std::string& path, const Ma
   return {};
 }
 
+// A name for the descriptor that holds in other processes too: a debugger looks for the file under the name that it was
+// loaded by, and /proc/self would be its own.
+std::string link_to(int fd) {
+  char self[32];
+  const ssize_t length = ::readlink("/proc/self", self, sizeof self);
+  return fmt::format("/proc/{}/fd/{}", length > 0 ? std::string(self, static_cast<size_t>(length)) : "self", fd);
+}
+
 }  // namespace
 
 ImageRange image_range(const void* address) {
@@ -161,7 +170,7 @@ Result<const nacre_plugin*> map_plugin(Fd fd, uint64_t size, const std::string& 
     module->fd = std::move(fd);
     module->file = file_name(path);
     // Through the descriptor: what is mapped is what was checked, whatever happens to the name meanwhile.
-    const std::string link = fmt::format("/proc/self/fd/{}", module->fd.get());
+    const std::string link = link_to(module->fd.get());
     // Boost's enumeration has no RTLD_NODELETE; it hands the value on as it is.
     const auto mode = static_cast<dll::load_mode::type>(RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     std::error_code error;

@@ -1,5 +1,6 @@
 // What passes between plugin and host in words and values: the log, errors, properties, state.
 #include <cstring>
+#include <mutex>
 #include <nacre/fake/host.hpp>
 
 #include "tables.hpp"
@@ -9,6 +10,8 @@ namespace {
 
 void write_log(nacre_instance* instance, uint32_t level, const char* text) noexcept {
   if (level < NACRE_LOG_ERROR || level > NACRE_LOG_TRACE) offend("a line was logged with an unknown level");
+  static std::mutex mutex;  // every thread may
+  std::lock_guard lock(mutex);
   if (instance) instance->log.push_back(text);
 }
 uint8_t log_enabled(uint32_t) noexcept {
