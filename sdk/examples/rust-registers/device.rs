@@ -265,7 +265,7 @@ pub unsafe extern "C" fn nacre_plugin_entry_v0(hello: *const Hello) -> *const Pl
 
 // The note, nacre/abi/note.h: what the host reads before it loads anything.
 
-const JSON: &[u8] = br#"{"id":"org.nacre.example.rust-registers","version":"0.1.0","provides":[{"kind":"device","name":"rust-registers","bus":"mmio"}],"requires":["nacre.props/1","nacre.error/1","nacre.mmio/1"],"optional":[]}"#;
+const JSON: &[u8] = br#"{"id":"org.nacre.example.rust-registers","version":"0.1.0","provides":[{"kind":"device","name":"rust-registers","bus":"mmio"}],"requires":["nacre.props/1","nacre.mmio/1"],"optional":[]}"#;
 
 #[repr(C)]
 struct Note {
