@@ -97,6 +97,8 @@ std::string_view in_words(Type type) {
 }
 
 Status check_arguments(const Command& command, const json::object& arguments) {
+  if (command.other.is && command.other.is(arguments))
+    return check(command.name, "", command.other.arguments, true, arguments);
   return check(command.name, "", command.arguments, command.takes_more, arguments);
 }
 

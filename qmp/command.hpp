@@ -41,6 +41,11 @@ struct Command {
   std::span<const Argument> arguments;
   Handler handler;
   bool takes_more = false;  // arguments that are not declared go to the handler as they are
+  // Where requests of another sort have other arguments: these, and more.
+  struct Sort {
+    bool (*is)(const boost::json::object& arguments) = nullptr;
+    std::span<const Argument> arguments = {};
+  } other = {};
 };
 
 struct Event {

@@ -59,6 +59,21 @@ Result<std::shared_ptr<BlockBackend>> BlockBackend::open(BlockOptions options) {
   return backend;
 }
 
+Result<std::shared_ptr<BlockBackend>> BlockBackend::open(BlockOptions options, std::unique_ptr<BlockDriver> driver) {
+  if (Status ok = options.check(); !ok) return ok.error();
+  nacre_block_info info{};
+  info.size = sizeof info;
+  driver->describe(info);
+  if (info.capacity % kSector != 0)
+    return fail("drive '{}': driver '{}' says that its size is {} bytes, which is not a multiple of 512.", options.id,
+                options.driver, info.capacity);
+  std::shared_ptr<BlockBackend> backend(new BlockBackend(std::move(options)));
+  backend->driver_ = std::move(driver);
+  backend->capacity_ = info.capacity;
+  backend->options_.readonly |= info.readonly != 0;
+  return backend;
+}
+
 BlockBackend::~BlockBackend() {
   std::lock_guard lock(g_open_mutex);
   std::erase(g_open, this);
@@ -189,6 +204,14 @@ void BlockBackend::describe(nacre_block_info& info) const {
   known.readonly = options_.readonly;
   known.discard = options_.discard && !options_.readonly;
   known.write_zeroes = options_.detect_zeroes != DetectZeroes::Off && !options_.readonly;
+  if (driver_) {
+    nacre_block_info own{};
+    own.size = sizeof own;
+    driver_->describe(own);
+    known.alignment = own.alignment >= 1 && own.alignment <= kMaxAlignment ? own.alignment : 1;
+    known.discard = own.discard && !options_.readonly;
+    known.write_zeroes = own.write_zeroes && !options_.readonly;
+  }
   std::memcpy(&info, &known, known.size);
 }
 
@@ -211,7 +234,7 @@ void BlockBackend::report(const char* what, uint64_t offset, uint64_t length, in
   const Failure failure{what, error};
   uint32_t more = reports.withheld.exchange(0, std::memory_order_relaxed);
   log::error("block", "drive '{}': {} of {} bytes at {} in '{}' failed: {} (errno {}).{}", options_.id, what, length,
-             offset, options_.file, failure.reason(), error,
+             offset, driver_ ? options_.driver : options_.file, failure.reason(), error,
              more ? fmt::format(" {} failures before it were not logged.", more) : "");
   if (failed_) failed_(failure);
 }

@@ -1,4 +1,4 @@
-// A disk that the host has opened: the file, its locks and the facts about it.
+// A disk that the host has opened: the file, its locks and the facts about it. A plugin's disk has a driver instead.
 #pragma once
 
 #include <nacre/abi/block.h>
@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 
+#include "core/backend/block_driver.hpp"
 #include "core/backend/block_options.hpp"
 #include "core/backend/block_statistics.hpp"
 #include "core/backend/block_throttle.hpp"
@@ -24,11 +25,14 @@ class BlockBackend {
   // sentence when it is missing, of another kind, not permitted, in use by another process or by another drive of this
   // one (unless all of them only read), cannot do O_DIRECT, or its size is no multiple of 512.
   static Result<std::shared_ptr<BlockBackend>> open(BlockOptions options);
+  // A disk whose requests `driver` carries out. Fails when its size is no multiple of 512.
+  static Result<std::shared_ptr<BlockBackend>> open(BlockOptions options, std::unique_ptr<BlockDriver> driver);
   ~BlockBackend();
   BlockBackend(const BlockBackend&) = delete;
   BlockBackend& operator=(const BlockBackend&) = delete;
 
   const BlockOptions& options() const { return options_; }
+  BlockDriver* driver() const { return driver_.get(); }  // NULL: it is a file
   int fd() const { return fd_.get(); }
   uint64_t capacity() const { return capacity_; }              // bytes, when it was opened
   uint32_t offset_alignment() const { return offset_align_; }  // of offset and length; 1 without O_DIRECT
@@ -62,6 +66,7 @@ class BlockBackend {
   Status claim();
 
   BlockOptions options_;
+  std::unique_ptr<BlockDriver> driver_;
   Fd fd_;
   uint64_t capacity_ = 0;
   uint32_t offset_align_ = 1;

@@ -27,6 +27,10 @@ uint64_t now_ns() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
+const char* name_of(uint32_t op) {
+  return op == NACRE_BLOCK_FLUSH ? "flush" : op == NACRE_BLOCK_READ ? "read" : "write";
+}
+
 void say_once_without_ring(int error) {
   static std::atomic<bool> said{false};
   if (said.exchange(true)) return;
@@ -50,6 +54,10 @@ Result<std::unique_ptr<BlockChannel>> BlockChannel::open(std::shared_ptr<BlockBa
   channel->wake_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!channel->wake_)
     return fail("drive '{}': cannot make an event descriptor: {}.", channel->backend_->options().id, strerror(errno));
+  if (BlockDriver* driver = channel->backend_->driver()) {
+    if (Status opened = driver->open(loop, completed_by_driver, channel.get()); !opened) return opened.error();
+    channel->driver_open_ = true;
+  }
   return channel;
 }
 
@@ -57,6 +65,7 @@ BlockChannel::~BlockChannel() {
   if (watch_) loop_.unwatch(watch_);
   if (timer_) loop_.destroy(timer_);
   if (retry_) loop_.destroy(retry_);
+  if (driver_open_) backend_->driver()->close();
   // A worker may still be leaving finished_by_worker().
   std::lock_guard lock(finished_mutex_);
 }
@@ -67,6 +76,7 @@ void BlockChannel::start_engine() {
   started_ = true;
   timer_ = loop_.timer([this] { progress(); });
   retry_ = loop_.timer([this] { progress(); });
+  if (backend_->driver()) return;
   Result<Watch*> watch =
       loop_.watch(wake_.get(), EventLoop::kRead | EventLoop::kEdge, [this](uint32_t) { progress(); });
   if (!watch) {
@@ -145,6 +155,7 @@ bool BlockChannel::fits_ring(nacre_block_request& request) const {
 }
 
 void BlockChannel::start(nacre_block_request& request) {
+  if (backend_->driver()) return pending_.push(request);
   if (engine_ == BlockAio::Off) return complete(request, perform_block_request(*backend_, request));
   if (!fits_ring(request)) return to_worker(request);
   if (pending_.empty() && ring_.has_room())
@@ -160,12 +171,46 @@ void BlockChannel::to_worker(nacre_block_request& request) {
 
 // Hands what was collected to the ring and the workers.
 void BlockChannel::kick() {
+  if (backend_->driver()) return to_driver();
   if (ring_.is_open()) {
     submit_ring();
     // What the page cache had is done already.
     reap();
   }
   if (worker_batch_n_) BlockWorkers::instance().run(std::move(worker_batch_), std::exchange(worker_batch_n_, 0));
+}
+
+// The driver is not called inside itself: what it completes in submit() waits until it has returned.
+void BlockChannel::to_driver() {
+  if (in_driver_) return;
+  in_driver_ = true;
+  while (!pending_.empty()) {
+    std::array<nacre_block_request*, kBatch> batch;
+    uint32_t n = 0;
+    while (n < kBatch && !pending_.empty()) {
+      batch[n] = pending_.pop();
+      batch[n++]->status = NACRE_IO;  // for a driver that forgets to say
+    }
+    backend_->driver()->submit(batch.data(), n);
+  }
+  in_driver_ = false;
+}
+
+void BlockChannel::completed_by_driver(void* self, nacre_block_request* const* requests, uint32_t n) noexcept {
+  auto& channel = *static_cast<BlockChannel*>(self);
+  for (uint32_t i = 0; i < n; ++i) {
+    nacre_block_request& request = *requests[i];
+    // Given back a second time, it would be the guest's twice.
+    if (scratch(request).channel != &channel) {
+      log::error("block", "drive '{}': driver '{}' completed a request twice; that is a defect of its plugin.",
+                 channel.backend_->options().id, channel.backend_->options().driver);
+      continue;
+    }
+    scratch(request).channel = nullptr;
+    if (request.status == NACRE_IO) channel.backend_->report(name_of(request.op), request.offset, request.length, EIO);
+    channel.done_.push(request);
+  }
+  if (!channel.in_driver_) channel.deliver();
 }
 
 void BlockChannel::submit_ring() {
@@ -208,8 +253,7 @@ void BlockChannel::ring_completed(nacre_block_request& request, int result) {
   if (result >= 0 || result == -EAGAIN || result == -EINTR || result == -EINVAL || result == -EOPNOTSUPP ||
       result == -ECANCELED)
     return to_worker(request);
-  const char* what = state.op == NACRE_BLOCK_FLUSH ? "flush" : state.op == NACRE_BLOCK_READ ? "read" : "write";
-  backend_->report(what, request.offset, request.length, -result);
+  backend_->report(name_of(state.op), request.offset, request.length, -result);
   complete(request, NACRE_IO);
 }
 
@@ -268,6 +312,7 @@ void BlockChannel::drain() {
     uint64_t count;
     [[maybe_unused]] ssize_t bytes = ::read(wake_.get(), &count, sizeof count);
     while (nacre_block_request* request = throttled_.pop()) complete(*request, NACRE_BUSY);
+    if (BlockDriver* driver = backend_->driver()) driver->drain();
     progress();
     if (outstanding_ == 0) break;
     pollfd wait{wake_.get(), POLLIN, 0};

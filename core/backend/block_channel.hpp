@@ -19,7 +19,7 @@ namespace nacre {
 class BlockChannel {
  public:
   // `completed(opaque, requests, n)` comes on the loop, also inside submit() and drain(); it may call submit(). Fails
-  // when the process is out of descriptors. The loop outlives the channel.
+  // when the process is out of descriptors, or in the words of the disk's driver. The loop outlives the channel.
   static Result<std::unique_ptr<BlockChannel>> open(std::shared_ptr<BlockBackend> backend, EventLoop& loop,
                                                     nacre_block_completed completed, void* opaque);
   // Nothing is in flight.
@@ -49,6 +49,8 @@ class BlockChannel {
   nacre_status check(const nacre_block_request& request) const;
   bool fits_ring(nacre_block_request& request) const;
   void start(nacre_block_request& request);
+  void to_driver();
+  static void completed_by_driver(void* self, nacre_block_request* const* requests, uint32_t n) noexcept;
   void to_worker(nacre_block_request& request);
   void kick();
   void submit_ring();
@@ -67,6 +69,8 @@ class BlockChannel {
   bool started_ = false;
   bool ring_broken_ = false;
   bool delivering_ = false;
+  bool in_driver_ = false;  // what it completes meanwhile is given back when it has returned
+  bool driver_open_ = false;
   uint32_t outstanding_ = 0;  // taken by submit() and not yet given back
   uint32_t worker_batch_n_ = 0;
 
@@ -75,7 +79,7 @@ class BlockChannel {
   Timer* timer_ = nullptr;  // the next token of the throttle
   Timer* retry_ = nullptr;  // the ring was refused for lack of kernel memory
   BlockRing ring_;
-  BlockQueue pending_;       // wait for room in the ring
+  BlockQueue pending_;       // wait for room in the ring, or for the driver to be called
   BlockQueue worker_batch_;  // collected for the workers
   BlockQueue throttled_;     // wait for the drive's limit
   BlockQueue done_;          // to be given back

@@ -45,6 +45,10 @@ BlockAio BlockOptions::engine() const {
 
 Status BlockOptions::check() const {
   if (id.empty()) return fail("a drive needs an id: add 'id=<name>' to -drive.");
+  if (iops_total > kMaxIops)
+    return fail("drive '{}': throttling.iops-total={} is out of range, it is 0 to {} requests per second.", id,
+                iops_total, kMaxIops);
+  if (!driver.empty()) return {};
   if (file.empty()) return fail("drive '{}' needs a file: add 'file=<path>' to -drive.", id);
   if (aio == BlockAio::Native && !direct)
     return fail(
@@ -56,9 +60,6 @@ Status BlockOptions::check() const {
         "drive '{}': low performance expected when use sync io with \"direct\" on; write direct=off, or aio=native, "
         "io_uring or threads.",
         id);
-  if (iops_total > kMaxIops)
-    return fail("drive '{}': throttling.iops-total={} is out of range, it is 0 to {} requests per second.", id,
-                iops_total, kMaxIops);
   return {};
 }
 

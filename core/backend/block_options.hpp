@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "core/base/result.hpp"
 
@@ -24,7 +26,9 @@ struct BlockOptions {
   static constexpr uint64_t kMaxIops = 1'000'000;
 
   std::string id;
-  std::string file;
+  std::string driver;                                           // a plugin's, by name; empty: a file
+  std::vector<std::pair<std::string, std::string>> properties;  // its own, as the user wrote them
+  std::string file;                                             // with no driver
   bool readonly = false;
   bool direct = true;  // O_DIRECT
   BlockAio aio = BlockAio::Default;
@@ -34,7 +38,7 @@ struct BlockOptions {
 
   // The engine asked for, with Default resolved.
   BlockAio engine() const;
-  // Says in one sentence what does not go together; `id` and `file` are required.
+  // Says in one sentence what does not go together; `id`, and `file` or `driver`, are required.
   Status check() const;
 };
 

@@ -18,7 +18,7 @@ struct BlockScratch {
   uint32_t op;     // the device's, or NACRE_BLOCK_WRITE_ZEROES for a write of zeroes
   uint32_t flags;  // likewise
 };
-static_assert(sizeof(BlockScratch) <= sizeof(nacre_block_request::host));
+static_assert(sizeof(BlockScratch) <= 4 * sizeof(uint64_t), "the last two words are a driver's, see block_driver.h");
 
 inline BlockScratch& make_scratch(nacre_block_request& request, BlockChannel* channel) {
   return *new (request.host) BlockScratch{nullptr, channel, 0, request.op, request.flags};

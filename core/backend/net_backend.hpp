@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/backend/net_options.hpp"
+#include "core/loop/event_loop.hpp"
 
 namespace nacre {
 
@@ -20,6 +21,9 @@ class NetBackend {
 
   const NetOptions& options() const { return options_; }
 
+  // [main] A device whose loop this is takes it, and gives it back.
+  virtual Status attach(EventLoop&) { return {}; }
+  virtual void detach() {}
   virtual void describe(nacre_net_info& info) const = 0;
   virtual int fd(uint32_t queue) const = 0;
   virtual int64_t receive(uint32_t queue, const iovec* iov, uint32_t n_iov) = 0;

@@ -25,6 +25,7 @@ uint32_t NetOptions::pairs() const {
 
 Status NetOptions::check() const {
   if (id.empty()) return fail("a netdev needs an id: add 'id=NAME' to it.");
+  if (!driver.empty()) return {};
   if (queues > kMaxQueues)
     return fail("netdev '{}': queues={} is out of range, it is 1 to {}.", id, queues, kMaxQueues);
   if (kind == NetKind::User) {

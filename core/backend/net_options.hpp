@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/result.hpp"
@@ -20,6 +21,8 @@ struct NetOptions {
   static constexpr const char* kTunNode = "/dev/net/tun";
 
   std::string id;
+  std::string driver;                                           // a plugin's, by name; empty: `kind` counts
+  std::vector<std::pair<std::string, std::string>> properties;  // its own, as the user wrote them
   NetKind kind = NetKind::Tap;
   std::string ifname;         // Tap: the interface; it wins over fds
   std::string path;           // Tap by ifname: the node to open in place of kTunNode

@@ -1,7 +1,6 @@
-// Level 5, stress: threads, time, and chance.
+// Level 5, stress: threads and chance.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/resource.h>
 
 #include <nacre/fake/virtio_driver.hpp>
 #include <random>
@@ -34,33 +33,6 @@ void threads(Subject& subject, const Options&, const std::string&) {
   });
   const std::vector<std::string> offences = fake::offences();
   check(offences.empty(), fmt::format("it broke the rules of the contract: {}.", fmt::join(offences, "; ")));
-}
-
-void never_blocks_a_vcpu(Subject& subject, const Options& options, const std::string&) {
-  with_each_device(subject, [&](Device& device) {
-    for (nacre_mmio_region& region : device.instance().regions) {
-      long waits = -1;
-      std::thread vcpu([&] {
-        std::mt19937_64 random(options.seed);
-        auto pass = [&] {
-          for (uint64_t offset = 0; offset < std::min<uint64_t>(region.length, 256); ++offset) {
-            if (region.ops.write) region.ops.write(region.opaque, offset, 1, random());
-            if (region.ops.read) (void)region.ops.read(region.opaque, offset, 1);
-          }
-        };
-        pass();  // code that is still on disk is nobody's fault
-        rusage before, after;
-        ::getrusage(RUSAGE_THREAD, &before);
-        for (int i = 0; i < 100; ++i) pass();
-        ::getrusage(RUSAGE_THREAD, &after);
-        waits = after.ru_nvcsw - before.ru_nvcsw;
-      });
-      vcpu.join();  // nobody serves the loop: a call that waits for it waits for ever, and the deadline says so
-      check(waits == 0,
-            fmt::format("register accesses of '{}' waited {} times: a vCPU must never wait.", device.name(), waits));
-    }
-    device.reset();
-  });
 }
 
 void fuzz(Subject& subject, const Options& options, const std::string&) {
@@ -106,7 +78,6 @@ void fuzz(Subject& subject, const Options& options, const std::string&) {
 
 void add_stress_tests(std::vector<Test>& tests) {
   tests.push_back({5, "threads", "services of one thread are used on that thread only", threads, {}});
-  tests.push_back({5, "never_blocks_a_vcpu", "register accesses never wait", never_blocks_a_vcpu, {}});
   tests.push_back({5, "fuzz", "it survives random rings and register accesses", fuzz, {}});
 }
 

@@ -17,6 +17,7 @@ std::vector<Test> tests_for(const Subject& subject) {
   add_shape_tests(tests, subject);
   add_life_tests(tests);
   add_device_tests(tests);
+  add_vcpu_tests(tests);
   add_stress_tests(tests);
   return tests;
 }

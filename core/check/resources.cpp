@@ -6,16 +6,10 @@
 #include <fstream>
 #include <string>
 
+#include "sanitized.hpp"
+
 namespace nacre::check {
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool kSanitized = false;
-#endif
 
 size_t entries(const char* directory) {
   size_t n = 0;

@@ -180,13 +180,15 @@ void Device::realize() {
 void Device::unrealize() {
   ops_.unrealize(self_);
   realized_ = false;
-  loop_.settle();
+  loop_.drop_posts();
   check_gave_back("after unrealize()");
 }
 
 void Device::destroy() {
+  loop_.drop_posts();
   ops_.destroy(self_);
   self_ = nullptr;
+  loop_.drop_posts();
   loop_.settle();
   check_gave_back("after destroy()");
   check(memory_.canaries_alive(), fmt::format("'{}' wrote outside guest memory, next to it.", type_.name));

@@ -79,6 +79,7 @@ class Device {
   fake::Memory& memory() { return memory_; }
   const nacre_device_ops& ops() const { return ops_; }
   void* self() { return self_; }
+  const nacre_type& type() const { return type_; }
   std::string name() const { return type_.name; }
   // Throws where it holds anything that it should have given back.
   void check_gave_back(const std::string& when);

@@ -29,6 +29,7 @@ void add_load_tests(std::vector<Test>& tests);
 void add_shape_tests(std::vector<Test>& tests, const Subject& subject);
 void add_life_tests(std::vector<Test>& tests);
 void add_device_tests(std::vector<Test>& tests);
+void add_vcpu_tests(std::vector<Test>& tests);
 void add_stress_tests(std::vector<Test>& tests);
 
 }  // namespace nacre::check

@@ -70,7 +70,7 @@ Status Assembly::add_back_ends() {
   for (const NetOptions& netdev : options_.netdevs)
     if (Status added = vm_->netdevs().add(netdev); !added) return added;
   for (const Chardev& chardev : options_.chardevs) {
-    Result<std::unique_ptr<nacre::Chardev>> made = make_chardev(chardev);
+    Result<std::unique_ptr<nacre::Chardev>> made = make_chardev(*vm_, chardev);
     if (!made) return made.error();
     if (Status added = vm_->chardevs().add(chardev.id, std::move(*made)); !added) return added;
   }

@@ -18,7 +18,13 @@ Result<Chardev> read_chardev(std::string_view option, const Fields& fields, std:
                  : kind == "pty"    ? Chardev::Kind::Pty
                  : kind == "socket" ? Chardev::Kind::Socket
                  : kind == "file"   ? Chardev::Kind::File
-                                    : Chardev::Kind::Null;
+                 : kind == "null"   ? Chardev::Kind::Null
+                                    : Chardev::Kind::Plugin;
+  if (chardev.kind == Chardev::Kind::Plugin) {
+    chardev.driver = kind;
+    chardev.properties = fields.others;
+    return chardev;
+  }
   chardev.path = fields.text("path");
   chardev.port = static_cast<uint16_t>(fields.number("port", 0));
   chardev.server = fields.flag("server", false);
@@ -65,6 +71,8 @@ Status apply_drive(Draft& draft, const Given& given) {
   const Fields& fields = given.fields;
   BlockOptions drive;
   drive.id = fields.text("id");
+  if (fields.text("driver") != "file") drive.driver = fields.text("driver");
+  drive.properties = fields.others;
   drive.file = fields.text("file");
   drive.readonly = fields.flag("readonly", drive.readonly);
   drive.direct = fields.flag("direct", drive.direct);
@@ -94,7 +102,10 @@ Status apply_netdev(Draft& draft, const Given& given) {
   const Fields& fields = given.fields;
   NetOptions netdev;
   netdev.id = fields.text("id");
-  netdev.kind = fields.text("kind") == "user" ? NetKind::User : NetKind::Tap;
+  const std::string kind = fields.text("kind");
+  netdev.kind = kind == "user" ? NetKind::User : NetKind::Tap;
+  if (kind != "user" && kind != "tap") netdev.driver = kind;
+  netdev.properties = fields.others;
   netdev.ifname = fields.text("ifname");
   netdev.path = fields.text("path");
   netdev.queues = static_cast<uint32_t>(fields.number("queues", 0));

@@ -77,6 +77,10 @@ json::object key_schema(const Key* key) {
       if (key->high != std::numeric_limits<uint64_t>::max()) schema["maximum"] = key->high;
       break;
     case ValueType::Choice: {
+      if (key->foreign) {
+        schema["type"] = "string";
+        break;
+      }
       json::array values;
       for (const std::string& word : split_words(key->values)) values.emplace_back(word);
       schema["enum"] = std::move(values);
@@ -121,6 +125,11 @@ json::object section_schema(const ConfigSection& section) {
   return object_schema(std::move(properties), std::move(required), false);
 }
 
+bool has_foreign(const Grammar& grammar) {
+  const Key* decides = deciding_key(grammar);
+  return decides && decides->foreign;
+}
+
 json::object option_schema(const Option& option) {
   json::object schema;
   if (option.takes == Takes::Nothing) {
@@ -133,7 +142,7 @@ json::object option_schema(const Option& option) {
       if (key.type != ValueType::Later) properties[key.name] = key_schema(&key);
     if (option.name == "serial") properties["stdio"] = json::object{{"type", "boolean"}};
     json::array forms{json::object{{"type", json::array{"string", "integer"}}},
-                      object_schema(std::move(properties), {}, option.grammar.open)};
+                      object_schema(std::move(properties), {}, option.grammar.open || has_foreign(option.grammar))};
     for (const ConfigSection& section : config_sections())
       if (section.option == option.name) forms.push_back(section_schema(section));
     schema["anyOf"] = std::move(forms);

@@ -173,11 +173,16 @@ Status add_option(std::vector<ConfigItem>& items, const Option& option, const st
   if (option.grammar.keys.empty()) return fail("{}: must be a string or a number.", path);
   std::vector<std::string> names;
   for (const Key& key : option.grammar.keys) names.emplace_back(key.name);
-  // The first key decides which others there are.
+  const Key* decides = deciding_key(option.grammar);
+  const std::string_view leading = decides ? decides->name : option.grammar.keys[0].name;
+  const json::value* first = object->if_contains(leading);
+  const std::string decided = first && first->is_string() ? std::string(first->get_string()) : std::string();
+  const bool foreign = is_foreign(option.grammar, decided);
   Words words;
   auto add = [&](std::string_view name, const json::value& given) -> Status {
     const Key* key = find_key(option.grammar, name);
-    if (!key && !option.grammar.open) return unknown(path, name, names);
+    if (key && foreign && !goes_with(*key, decided)) key = nullptr;  // the plugin's
+    if (!key && !option.grammar.open && !foreign) return unknown(path, name, names);
     if (key && key->type == ValueType::Flag) {
       if (!given.is_bool()) return fail("{}: must be true or false.", at(path, name));
       if (given.get_bool()) words.add(option.name, key->name);
@@ -189,8 +194,7 @@ Status add_option(std::vector<ConfigItem>& items, const Option& option, const st
     words.add(option.name, fmt::format("{}={}", key ? key->name : name, *text));
     return {};
   };
-  const std::string_view leading = option.grammar.keys[0].name;
-  if (const json::value* first = object->if_contains(leading))
+  if (first)
     if (Status added = add(leading, *first); !added) return added;
   for (const auto& member : *object)
     if (std::string_view(member.key()) != leading)

@@ -81,6 +81,8 @@ Status check_stdio(const Options& options) {
 Status check_shared_files(const Options& options) {
   std::vector<std::string> paths;
   for (size_t i = 0; i < options.drives.size(); ++i) {
+    paths.emplace_back();
+    if (!options.drives[i].driver.empty()) continue;  // a plugin's
     Result<std::string> path = absolute_path(options.drives[i].file);
     if (!path) return path.error();
     for (size_t j = 0; j < i; ++j)
@@ -89,7 +91,7 @@ Status check_shared_files(const Options& options) {
             "Failed to add drive {}, file can only be shared with read_only. Is it used more than once or another "
             "process using the same file? Drives '{}' and '{}' name it: write readonly=on for both.",
             options.drives[i].file, options.drives[j].id, options.drives[i].id);
-    paths.push_back(std::move(*path));
+    paths.back() = std::move(*path);
   }
   return {};
 }

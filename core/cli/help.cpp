@@ -60,10 +60,13 @@ std::string help_text(const Option& option) {
   size_t widest = 0;
   for (const Key& key : option.grammar.keys) widest = std::max(widest, key_head(option.grammar, key).size());
   if (widest > 0) text += "\n";
+  const Key* decides = deciding_key(option.grammar);
+  const std::string_view default_kind = decides ? decides->fallback : std::string_view();
   for (const Key& key : option.grammar.keys) {
     if (key.type == ValueType::Later) continue;
     std::string right(key.help);
-    if (!key.kinds.empty()) right += fmt::format(" (with {})", any_of(split_words(key.kinds)));
+    if (!key.kinds.empty() && key.kinds != default_kind)
+      right += fmt::format(" (with {})", any_of(split_words(key.kinds)));
     if (!key.fallback.empty()) right += fmt::format(" (default {})", key.fallback);
     if (key.required) right += " (required)";
     add_row(text, key_head(option.grammar, key), right, std::min<size_t>(widest, kColumn) + 5);

@@ -1,4 +1,6 @@
 // Questions to the program.
+#include <nacre/abi/entry.h>
+
 #include <algorithm>
 
 #include "core/cli/option_table.hpp"
@@ -66,16 +68,27 @@ TEST(Help, ForPrograms) {
 }
 
 TEST(Help, FromPlugins) {
-  EXPECT_EQ(asked("-machine help").kind, HelpRequest::Kind::Machines);
-  EXPECT_EQ(asked("-device help").kind, HelpRequest::Kind::Devices);
+  EXPECT_EQ(asked("-machine help").kind, HelpRequest::Kind::Types);
+  EXPECT_EQ(asked("-machine help").of, NACRE_KIND_MACHINE);
+  EXPECT_EQ(asked("-device help").of, NACRE_KIND_DEVICE);
   EXPECT_EQ(asked("-plugin-list").kind, HelpRequest::Kind::Plugins);
   HelpRequest device = asked("-device virtio-blk-device,help");
-  EXPECT_EQ(device.kind, HelpRequest::Kind::DeviceProperties);
+  EXPECT_EQ(device.kind, HelpRequest::Kind::OneType);
   EXPECT_EQ(device.name, "virtio-blk-device");
   HelpRequest machine = asked("-machine type=microvm,help");
-  EXPECT_EQ(machine.kind, HelpRequest::Kind::MachineProperties);
+  EXPECT_EQ(machine.kind, HelpRequest::Kind::OneType);
   EXPECT_EQ(machine.name, "microvm");
   EXPECT_EQ(asked("-drive id=x,help").kind, HelpRequest::Kind::Text);
+  EXPECT_EQ(asked("-drive driver=file,help").kind, HelpRequest::Kind::Text);
+  EXPECT_EQ(asked("-netdev tap,help").kind, HelpRequest::Kind::Text);
+  EXPECT_EQ(asked("-drive help").of, NACRE_KIND_BLOCK);
+  EXPECT_EQ(asked("-netdev help").of, NACRE_KIND_NET);
+  EXPECT_EQ(asked("-chardev help").of, NACRE_KIND_CHARDEV);
+  HelpRequest disk = asked("-drive id=x,driver=ram-disk,help");
+  EXPECT_EQ(disk.kind, HelpRequest::Kind::OneType);
+  EXPECT_EQ(disk.of, NACRE_KIND_BLOCK);
+  EXPECT_EQ(disk.name, "ram-disk");
+  EXPECT_EQ(asked("-chardev echo,help").name, "echo");
   // The directories are wanted wherever they are on the line.
   Result<Options> options = parse_line("-plugin-dir /a -device help -plugin-dir /b");
   ASSERT_TRUE(options);

@@ -7,7 +7,7 @@
 
 namespace nacre::cli {
 
-Result<std::unique_ptr<nacre::Chardev>> make_chardev(const Chardev& wanted) {
+Result<std::unique_ptr<nacre::Chardev>> make_chardev(VirtualMachine& vm, const Chardev& wanted) {
   switch (wanted.kind) {
     case Chardev::Kind::Stdio:
       return open_char_stdio(wanted.id);
@@ -17,6 +17,8 @@ Result<std::unique_ptr<nacre::Chardev>> make_chardev(const Chardev& wanted) {
       return open_char_file(wanted.id, wanted.path);
     case Chardev::Kind::Socket:
       return open_char_socket({wanted.id, wanted.path, wanted.host, wanted.port, wanted.server, wanted.nowait});
+    case Chardev::Kind::Plugin:
+      return open_plugin_chardev(vm, {NACRE_KIND_CHARDEV, wanted.id, wanted.driver, wanted.properties});
     case Chardev::Kind::Null:
       break;
   }

@@ -44,8 +44,8 @@ struct Option {
   Key value = {};
   // Puts what was given into the draft; null for options that are accepted and ignored.
   Status (*apply)(Draft& draft, const Given& given) = nullptr;
-  // What `-option help`, and `-option NAME,help` where that exists, ask the plugins for.
-  HelpRequest::Kind list = HelpRequest::Kind::Text;
+  // NACRE_KIND_* of the types that `-option help`, and `-option NAME,help`, ask the plugins for; 0: they do not.
+  uint32_t offers = 0;
 };
 
 std::span<const Option> option_table();

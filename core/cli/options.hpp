@@ -21,16 +21,15 @@ using Properties = std::vector<std::pair<std::string, std::string>>;
 // status 0. What a table of the command line knows is in `text`; the rest only the plugins know.
 struct HelpRequest {
   enum class Kind {
-    Text,               // print `text`, that is all
-    Machines,           // print `text`, then the machine types that the plugins offer
-    MachineProperties,  // print the properties of machine type `name`
-    Devices,            // print `text`, then the drivers that the plugins offer, each with its file
-    DeviceProperties,   // print the properties of driver `name`
-    Plugins,            // print every plugin file with its state (`-plugin-list`)
+    Text,        // print `text`, that is all
+    Types,       // print `text`, then the types of kind `of` that the plugins offer, each with its file
+    OneType,  // print the properties of the type `name` of that kind
+    Plugins,     // print every plugin file with its state (`-plugin-list`)
   };
   Kind kind = Kind::Text;
-  std::string text;  // whole lines
-  std::string name;
+  std::string text = {};  // whole lines
+  std::string name = {};
+  uint32_t of = 0;  // NACRE_KIND_*
 };
 
 struct MachineChoice {
@@ -52,7 +51,7 @@ struct Device {
 };
 
 struct Chardev {
-  enum class Kind { Stdio, Pty, Socket, File, Null };
+  enum class Kind { Stdio, Pty, Socket, File, Null, Plugin };
   std::string id;  // "serial_chardev" for one written into -serial
   Kind kind = Kind::Null;
   std::string path;   // File: to write to. Socket: a Unix socket's, at most 107 bytes, empty for TCP
@@ -60,6 +59,8 @@ struct Chardev {
   uint16_t port = 0;  // Socket by TCP: 1 .. 65535
   bool server = false;
   bool nowait = false;
+  std::string driver;     // Plugin: the type by name
+  Properties properties;  // and its own
 };
 
 // -object rng-random.

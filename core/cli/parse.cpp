@@ -123,7 +123,8 @@ class Reader {
   // Takes note when the value of the option is a request for its help.
   bool is_help(const Option& option, std::string_view text) {
     if (text == "help") {
-      (void)ask(option.list, help_text(option));
+      (void)ask(option.offers ? HelpRequest::Kind::Types : HelpRequest::Kind::Text, help_text(option), {},
+                option.offers);
       return true;
     }
     if (option.grammar.keys.empty()) return false;
@@ -131,21 +132,19 @@ class Reader {
     bool asked = false;
     for (size_t i = 1; i < elements.size(); ++i) asked |= elements[i] == "help";
     if (!asked) return false;
-    if (option.list == HelpRequest::Kind::Text) {
+    const std::string name = decision(option.grammar, elements);
+    // What is built in, the table explains.
+    if (option.offers && (option.grammar.open || is_foreign(option.grammar, name)))
+      (void)ask(HelpRequest::Kind::OneType, {}, name, option.offers);
+    else
       (void)ask(HelpRequest::Kind::Text, help_text(option));
-      return true;
-    }
-    std::string name = elements[0];
-    if (const size_t equals = name.find('='); equals != std::string::npos) name = name.substr(equals + 1);
-    const bool machine = option.list == HelpRequest::Kind::Machines;
-    (void)ask(machine ? HelpRequest::Kind::MachineProperties : HelpRequest::Kind::DeviceProperties, {}, name);
     return true;
   }
 
-  Status ask(HelpRequest::Kind kind, std::string text, std::string name = {}) {
+  Status ask(HelpRequest::Kind kind, std::string text, std::string name = {}, uint32_t of = 0) {
     // The first question is answered, but one that needs no plugin goes before.
     if (!draft_.options.help || kind == HelpRequest::Kind::Text)
-      draft_.options.help = HelpRequest{kind, std::move(text), std::move(name)};
+      draft_.options.help = HelpRequest{kind, std::move(text), std::move(name), of};
     return {};
   }
 

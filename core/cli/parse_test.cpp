@@ -160,6 +160,27 @@ TEST(Parse, Drive) {
   with_rest("-drive id=d,file=x,discard=ignore,aio=threads,detect-zeroes=on");
 }
 
+TEST(Parse, DriversOfPlugins) {
+  BlockOptions drive = with_rest("-drive size=1G,file=/x,readonly=on,driver=ram-disk,id=d").drives.at(0);
+  EXPECT_EQ(drive.driver, "ram-disk");
+  EXPECT_TRUE(drive.readonly);
+  EXPECT_EQ(drive.file, "");
+  EXPECT_EQ(drive.properties, (Properties{{"size", "1G"}, {"file", "/x"}}));
+  EXPECT_EQ(with_rest("-drive id=d,driver=file,file=x").drives.at(0).driver, "");
+  // Two of them share no file.
+  with_rest("-drive id=d,driver=ram-disk -drive id=e,driver=ram-disk");
+
+  NetOptions net = with_rest("-netdev my-net,id=n,queues=words,macnat=on").netdevs.at(0);
+  EXPECT_EQ(net.driver, "my-net");
+  EXPECT_EQ(net.properties, (Properties{{"queues", "words"}, {"macnat", "on"}}));
+  EXPECT_EQ(with_rest("-netdev user,id=n").netdevs.at(0).driver, "");
+
+  Chardev chardev = with_rest("-chardev echo,id=c,path=3").chardevs.at(0);
+  EXPECT_EQ(chardev.kind, Chardev::Kind::Plugin);
+  EXPECT_EQ(chardev.driver, "echo");
+  EXPECT_EQ(chardev.properties, (Properties{{"path", "3"}}));
+}
+
 TEST(Parse, Chardevs) {
   Options options = with_rest(
       "-serial chardev:c -chardev socket,id=a,path=/s,server,nowait -chardev pty,id=c -chardev file,id=d,path=/f "

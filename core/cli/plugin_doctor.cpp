@@ -8,6 +8,7 @@
 #include <cstring>
 #include <optional>
 
+#include "core/base/child.hpp"
 #include "core/cli/plugin_command.hpp"
 #include "core/plugin/directory.hpp"
 #include "core/plugin/module.hpp"
@@ -19,7 +20,6 @@ namespace nacre::cli {
 namespace {
 
 constexpr unsigned kLoadSeconds = 10;  // of constructors, entry and init()
-constexpr int kRefused = 3;            // status of the child that has said why the plugin does not load
 
 std::string parent_of(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -42,8 +42,6 @@ class Report {
     failed_ = true;
     std::printf("wrong   %s\n", sentence.c_str());
   }
-  // Another process has printed what is wrong.
-  void failed_elsewhere() { failed_ = true; }
   void note(const std::string& sentence) {
     if (!silent_) std::printf("note    %s\n", sentence.c_str());
   }
@@ -84,8 +82,8 @@ Subject read_subject(const std::string& path, Report& report) {
   }
   Result<PluginFile> file = open_plugin_file(*directory, name);
   if (file) {
-    report.fine(
-        fmt::format("'{}' is a regular file, {} bytes, that only its owner and root can write", name, file->stamp.size));
+    report.fine(fmt::format("'{}' is a regular file, {} bytes, that only its owner and root can write", name,
+                            file->stamp.size));
   } else {
     report.wrong(file.error().message);
     directory->insecure = true;
@@ -120,42 +118,32 @@ Subject read_subject(const std::string& path, Report& report) {
   return subject;
 }
 
-// In the child: maps and initialises; the exit status is 0 or kRefused.
-[[noreturn]] void load_and_exit(Subject& subject) {
-  alarm(kLoadSeconds);
-  const Manifest& manifest = *subject.manifest;
-  Result<const nacre_plugin*> plugin =
-      map_plugin(std::move(subject.file.fd), subject.file.stamp.size, subject.file.path, manifest, &services::hello());
-  Status started = plugin ? initialise_plugin(**plugin) : Status(plugin.error());
-  if (!started) std::printf("wrong   %s\n", started.error().message.c_str());
-  std::fflush(stdout);
-  // Not exit(): the plugin's destructors are no part of the question.
-  _exit(started ? 0 : kRefused);
+// In the child: returns why it does not load, or nothing.
+std::string try_to_load(Subject& subject) {
+  Result<const nacre_plugin*> plugin = map_plugin(std::move(subject.file.fd), subject.file.stamp.size,
+                                                  subject.file.path, *subject.manifest, &services::hello());
+  const Status started = plugin ? initialise_plugin(**plugin) : Status(plugin.error());
+  return started ? "" : started.error().message;
 }
 
 // Loads it where nothing is lost if it takes the process with it.
 void load(Subject& subject, Report& report) {
   const std::string title = subject.manifest->title();
-  std::fflush(stdout);
-  const pid_t child = fork();
-  if (child < 0) return report.wrong(fmt::format("no process to load it in: {}.", strerror(errno)));
-  if (child == 0) load_and_exit(subject);
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0)
-    if (errno != EINTR) return report.wrong(fmt::format("the process that loads it is lost: {}.", strerror(errno)));
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+  Result<ChildEnd> end = run_in_child([&] { return try_to_load(subject); }, kLoadSeconds);
+  if (!end) return report.wrong(fmt::format("it cannot be tried: {}", end.error().message));
+  if (!end->in_time)
     return report.wrong(fmt::format(
         "{} does not come back from being loaded within {} s. Its constructors, entry point and init() must not wait.",
         title, kLoadSeconds));
-  if (WIFSIGNALED(status))
+  if (WIFSIGNALED(end->status))
     return report.wrong(
         fmt::format("{} ends the process that loads it, by signal {} ({}). This is a defect of the plugin.", title,
-                    WTERMSIG(status), strsignal(WTERMSIG(status))));
-  if (WEXITSTATUS(status) == kRefused) return report.failed_elsewhere();
-  if (WEXITSTATUS(status) != 0)
+                    WTERMSIG(end->status), strsignal(WTERMSIG(end->status))));
+  if (!end->finished)
     return report.wrong(
         fmt::format("{} ends the process that loads it, with status {}. This is a defect of the plugin.", title,
-                    WEXITSTATUS(status)));
+                    WEXITSTATUS(end->status)));
+  if (!end->said.empty()) return report.wrong(end->said);
   report.fine("it loads, its entry point agrees with its note, and it starts");
 }
 

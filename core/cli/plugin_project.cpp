@@ -12,8 +12,10 @@
 
 #include "core/base/suggest.hpp"
 #include "core/cli/plugin_command.hpp"
+#include "core/plugin/manifest.hpp"
 #include "core/plugin/registry.hpp"
 #include "core/vm/host/services.hpp"
+#include "core/vm/plugin_back_end.hpp"
 
 #ifndef NACRE_TEMPLATES
 #error "the build says where installed templates are, from the folder of the program on"
@@ -24,9 +26,7 @@ namespace {
 
 namespace files = std::filesystem;
 
-const std::array<std::string, 2> kKinds = {"virtio-device", "mmio-device"};
-// Sorts of plugins that the note can name while the host takes its own only.
-const std::array<std::string, 3> kBackEnds = {"block", "net", "chardev"};
+const std::array<std::string, 5> kKinds = {"virtio-device", "mmio-device", "block", "net", "chardev"};
 // Names of CMake's own targets, which a project's plugin cannot have.
 constexpr std::string_view kTaken[] = {"all",  "ALL_BUILD", "clean",   "depend",     "edit_cache",    "help",
                                        "test", "install",   "package", "preinstall", "rebuild_cache", "src"};
@@ -63,11 +63,6 @@ Status check_id(const std::string& id) {
 Status check_kind(const std::string& kind) {
   if (kind.empty()) return fail("'new' needs '--kind KIND', one of: {}.", project_kinds());
   if (std::find(kKinds.begin(), kKinds.end(), kind) != kKinds.end()) return {};
-  if (std::find(kBackEnds.begin(), kBackEnds.end(), kind) != kBackEnds.end())
-    return fail(
-        "this version of Nacre has no interface for {} back ends in plugins, so that one could not be used; "
-        "the kinds are: {}.",
-        kind, project_kinds());
   if (kind == "pci-device")
     return fail(
         "this version of Nacre has no machine with a PCI bus; a virtio-device will work on one unchanged when "
@@ -76,14 +71,20 @@ Status check_kind(const std::string& kind) {
   return fail("there is no kind '{}'; the kinds are: {}.{}", kind, project_kinds(), did_you_mean(kind, kKinds));
 }
 
-// A driver of that name would be in another plugin's way.
-Status check_name(const std::string& name) {
+// A driver of that name would be in another plugin's way, or in that of what needs none.
+Status check_name(const std::string& kind, const std::string& name) {
+  uint32_t number = NACRE_KIND_DEVICE;
+  for (uint32_t one : {NACRE_KIND_BLOCK, NACRE_KIND_NET, NACRE_KIND_CHARDEV})
+    if (kind == kind_name(one)) number = one;
+  const std::vector<std::string> own = built_in_back_ends(number);
+  if (std::find(own.begin(), own.end(), name) != own.end())
+    return fail("'{}' is built in already: take another last word for the id.", name);
   Registry known(&services::hello(), {});
   if (!known.start()) return {};
-  for (const DriverInfo& driver : known.drivers(NACRE_KIND_DEVICE))
+  for (const DriverInfo& driver : known.drivers(number))
     if (driver.name == name || std::count(driver.aliases.begin(), driver.aliases.end(), name))
-      return fail("'{}' is a device of '{}' ({}) already: take another last word for the id.", name, driver.plugin_id,
-                  driver.path);
+      return fail("'{}' is a {} of '{}' ({}) already: take another last word for the id.", name, kind_name(number),
+                  driver.plugin_id, driver.path);
   return {};
 }
 
@@ -145,7 +146,7 @@ Result<std::string> write_project(const ProjectRequest& request) {
   if (Status checked = check_id(request.id); !checked) return checked.error();
   if (Status checked = check_kind(request.kind); !checked) return checked.error();
   const std::string name = request.id.substr(request.id.rfind('.') + 1);
-  if (Status checked = check_name(name); !checked) return checked.error();
+  if (Status checked = check_name(request.kind, name); !checked) return checked.error();
   Result<files::path> from = find_template(request.kind);
   if (!from) return from.error();
 
@@ -160,7 +161,8 @@ Result<std::string> write_project(const ProjectRequest& request) {
   if (error) return fail("cannot read the templates in '{}': {}.", from->string(), error.message());
   std::sort(sources.begin(), sources.end());
 
-  std::string text = fmt::format("{}, a {}:\n", request.id, request.kind);
+  std::string text =
+      fmt::format("{}, a {}{}:\n", request.id, request.kind, request.kind.ends_with("-device") ? "" : " back end");
   for (const files::path& source : sources) {
     const files::path to = directory / source.lexically_relative(*from);
     if (Status written = write(source, to, request.id, name); !written) return written.error();

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 
 #include "core/base/suggest.hpp"
@@ -68,6 +69,19 @@ Result<Scalar> boolean(const std::string& where, std::string_view text) {
   return fail("{} cannot be '{}': it is on or off (also true, yes; false, no).", where, text);
 }
 
+Result<Scalar> bounded(const std::string& where, std::string_view text, size_t limit) {
+  if (text.empty()) return fail("{} is empty; write its value.", where);
+  if (text.size() > limit) return fail("{} is {} bytes long; at most {} are possible.", where, text.size(), limit);
+  return Scalar{std::string(text), 0};
+}
+
+// As nacre_add_plugin() takes them.
+bool is_type_name(std::string_view text) {
+  const auto proper = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '.' || c == '-'; };
+  return !text.empty() && std::isalnum(static_cast<unsigned char>(text[0])) &&
+         std::all_of(text.begin(), text.end(), proper);
+}
+
 Result<Scalar> choice(const std::string& where, std::string_view text, const Key& key) {
   const std::vector<std::string> words = split_words(key.values);
   for (const std::string& word : words)
@@ -75,15 +89,11 @@ Result<Scalar> choice(const std::string& where, std::string_view text, const Key
   for (const std::string& word : split_words(key.later))
     if (same_word(word, text))
       return fail("{}={} is not supported by this version of Nacre, which takes {}.", where, word, any_of(words));
+  // Which plugins there are, is not for the words alone to say.
+  if (key.foreign && is_type_name(text)) return bounded(where, text, kMaxName);
   const std::string wrong =
       key.wrong.empty() ? fmt::format("{} cannot be '{}'", where, text) : fmt::format("{} '{}'", key.wrong, text);
   return fail("{}: it is {}.{}", wrong, any_of(words), did_you_mean(text, words));
-}
-
-Result<Scalar> bounded(const std::string& where, std::string_view text, size_t limit) {
-  if (text.empty()) return fail("{} is empty; write its value.", where);
-  if (text.size() > limit) return fail("{} is {} bytes long; at most {} are possible.", where, text.size(), limit);
-  return Scalar{std::string(text), 0};
 }
 
 Result<Scalar> uuid(const std::string& where, std::string_view text) {

@@ -12,10 +12,9 @@
 namespace nacre::cli {
 namespace {
 
-bool goes_with(const Key& key, std::string_view kind) {
-  if (key.kinds.empty() || kind.empty()) return true;
-  const std::vector<std::string> kinds = split_words(key.kinds);
-  return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
+bool contains(std::string_view words, std::string_view word) {
+  const std::vector<std::string> all = split_words(words);
+  return std::any_of(all.begin(), all.end(), [&](const std::string& one) { return same_word(one, word); });
 }
 
 std::vector<std::string> key_names(const Grammar& grammar, std::string_view kind) {
@@ -42,6 +41,32 @@ const Key* find_key(const Grammar& grammar, std::string_view name) {
   return nullptr;
 }
 
+const Key* deciding_key(const Grammar& grammar) {
+  for (const Key& key : grammar.keys)
+    if (key.foreign) return &key;
+  return grammar.bare_first ? &grammar.keys[0] : nullptr;
+}
+
+std::string decision(const Grammar& grammar, const std::vector<std::string>& elements) {
+  const Key* key = deciding_key(grammar);
+  for (const std::string& element : elements) {
+    const size_t equals = element.find('=');
+    if (equals != std::string::npos && key && find_key(grammar, element.substr(0, equals)) == key)
+      return element.substr(equals + 1);
+  }
+  const bool bare = key && grammar.bare_first && key == &grammar.keys[0] && !elements.empty();
+  return bare && elements[0].find('=') == std::string::npos ? elements[0] : std::string();
+}
+
+bool is_foreign(const Grammar& grammar, std::string_view decided) {
+  const Key* key = deciding_key(grammar);
+  return key && key->foreign && !decided.empty() && !contains(key->values, decided) && !contains(key->later, decided);
+}
+
+bool goes_with(const Key& key, std::string_view decided) {
+  return key.kinds.empty() || decided.empty() || contains(key.kinds, decided);
+}
+
 const Fields::Field* Fields::find(std::string_view name) const {
   for (const Field& field : fields_)
     if (field.key->name == name) return &field;
@@ -61,9 +86,12 @@ uint64_t Fields::number(std::string_view name, uint64_t fallback) const {
 Result<Fields> parse_fields(std::string_view option, std::string_view value, const Grammar& grammar) {
   if (value.empty()) return fail("{} is empty; write its value.", option);
   Fields fields;
-  std::string kind;  // the first key's value, where other keys depend on it
+  const std::vector<std::string> elements = split_words(value, ',');
+  const Key* decides = deciding_key(grammar);
+  const std::string kind = decides && decides->type == ValueType::Choice ? decision(grammar, elements) : std::string();
+  const bool foreign = is_foreign(grammar, kind), open = grammar.open || foreign;
   bool first = true;
-  for (const std::string& element : split_words(value, ',')) {
+  for (const std::string& element : elements) {
     if (element.empty())
       return fail("{}: '{}' has an empty element; write no comma at its ends and one between elements.", option, value);
     const size_t equals = element.find('=');
@@ -72,6 +100,7 @@ Result<Fields> parse_fields(std::string_view option, std::string_view value, con
     if (equals != std::string::npos) {
       text = std::string_view(element).substr(equals + 1);
       key = find_key(grammar, name);
+      if (key && foreign && !goes_with(*key, kind)) key = nullptr;
       if (key && key->type == ValueType::Flag)
         return fail("{}: '{}' takes no value; write the word alone.", option, key->name);
     } else if (first && grammar.bare_first) {
@@ -80,11 +109,12 @@ Result<Fields> parse_fields(std::string_view option, std::string_view value, con
       name = key->name;
     } else {
       key = find_key(grammar, name);
-      if ((key || grammar.open) && !(key && key->type == ValueType::Flag))
+      if (key && foreign && !goes_with(*key, kind)) key = nullptr;
+      if ((key || open) && !(key && key->type == ValueType::Flag))
         return fail("{}: '{}' has no value; write {}={}.", option, name, name, key ? placeholder(*key) : "VALUE");
     }
     if (key && !goes_with(*key, kind)) return unknown_key(option, element, name, grammar, kind);
-    if (!key && (!grammar.open || name.empty())) return unknown_key(option, element, name, grammar, kind);
+    if (!key && (!open || name.empty())) return unknown_key(option, element, name, grammar, kind);
     first = false;
     if (!key) {
       for (const auto& other : fields.others)
@@ -95,7 +125,6 @@ Result<Fields> parse_fields(std::string_view option, std::string_view value, con
     if (fields.has(key->name)) return fail("{}: '{}' is given twice; give it once.", option, key->name);
     Result<Scalar> scalar = parse_scalar(fmt::format("{}: {}", option, key->name), text, *key);
     if (!scalar) return scalar.error();
-    if (grammar.bare_first && key == &grammar.keys[0] && key->type == ValueType::Choice) kind = scalar->text;
     fields.fields_.push_back({key, std::move(scalar->text), scalar->number});
   }
   for (const Key& key : grammar.keys)

@@ -38,8 +38,9 @@ struct Key {
   bool required = false;
   std::string_view values = {};  // Choice: "a|b|c"
   std::string_view later = {};   // Choice: values that StratoVirt has and this version has not
+  bool foreign = false;          // Choice: or a plugin's type, by name, whose properties other keys are then
   std::string_view wrong = {};   // Choice: begins the sentence about another value, in place of "cannot be"
-  std::string_view kinds = {};   // the values of the first key that this one goes with, "a|b"; empty: with all
+  std::string_view kinds = {};   // the values of the deciding key that this one goes with, "a|b"; empty: with all
   uint64_t low = 0;              // Integer
   uint64_t high = std::numeric_limits<uint64_t>::max();
 };
@@ -53,6 +54,15 @@ struct Grammar {
 // By name, '_' as good as '-'. Null when there is none.
 const Key* find_key(const Grammar& grammar, std::string_view name);
 
+// The key on whose value it depends which others there are: the one that may name a plugin's type, else the first where
+// that may stand without its name. Null when there is none.
+const Key* deciding_key(const Grammar& grammar);
+// What the elements of a value say for it; empty when nothing.
+std::string decision(const Grammar& grammar, const std::vector<std::string>& elements);
+// Whether that is the name of a plugin's type.
+bool is_foreign(const Grammar& grammar, std::string_view decided);
+bool goes_with(const Key& key, std::string_view decided);
+
 // The value of one option, taken apart and checked. The names asked for must be in the grammar.
 class Fields {
  public:
@@ -63,7 +73,7 @@ class Fields {
   uint64_t number(std::string_view name, uint64_t fallback) const;
   bool flag(std::string_view name, bool fallback) const { return number(name, fallback) != 0; }
 
-  Properties others;  // of an open grammar
+  Properties others;  // of an open grammar, or a plugin's type
 
  private:
   friend Result<Fields> parse_fields(std::string_view option, std::string_view value, const Grammar& grammar);

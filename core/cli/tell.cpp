@@ -13,23 +13,17 @@ Result<std::string> answer(const Options& options) {
   if (help.kind == HelpRequest::Kind::Text) return help.text;
   Result<std::unique_ptr<Registry>> registry = open_registry(options.plugin);
   if (!registry) return registry.error();
-  auto properties = [&](uint32_t kind) -> Result<std::string> {
-    Result<LoadedType> loaded = (*registry)->load(kind, help.name);
+  if (help.kind == HelpRequest::Kind::Plugins) return (*registry)->plugin_list();
+  if (help.kind == HelpRequest::Kind::OneType) {
+    Result<LoadedType> loaded = (*registry)->load(help.of, help.name);
     if (!loaded) return loaded.error();
     return help.text + describe(*loaded->type);
-  };
-  switch (help.kind) {
-    case HelpRequest::Kind::Machines:
-      return help.text + (*registry)->driver_list(NACRE_KIND_MACHINE);
-    case HelpRequest::Kind::Devices:
-      return help.text + (*registry)->driver_list(NACRE_KIND_DEVICE);
-    case HelpRequest::Kind::MachineProperties:
-      return properties(NACRE_KIND_MACHINE);
-    case HelpRequest::Kind::DeviceProperties:
-      return properties(NACRE_KIND_DEVICE);
-    default:
-      return (*registry)->plugin_list();
   }
+  // Of devices and machines there are none but those of plugins.
+  if (help.of == NACRE_KIND_DEVICE || help.of == NACRE_KIND_MACHINE)
+    return help.text + (*registry)->driver_list(help.of);
+  if ((*registry)->drivers(help.of).empty()) return help.text;
+  return help.text + "\n  Of plugins:\n" + (*registry)->driver_list(help.of);
 }
 
 }  // namespace

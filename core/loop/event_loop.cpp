@@ -124,11 +124,11 @@ void EventLoop::collect() {
   std::erase_if(timers_, [](const auto& timer) { return !timer->live; });
 }
 
-void EventLoop::post(Function function) {
+void EventLoop::post(Function function, const void* owner) {
   bool signal;
   {
     std::lock_guard lock(mutex_);
-    queue_.push_back(std::move(function));
+    queue_.push_back({std::move(function), owner});
     ++wakes_;
     signal = !std::exchange(signalled_, true);
     posted_.notify_all();
@@ -138,6 +138,17 @@ void EventLoop::post(Function function) {
     // Fails only when the counter is full, after 2^64 - 2 posts.
     [[maybe_unused]] ssize_t written = ::write(wake_fd_.get(), &one, sizeof one);
   }
+}
+
+void EventLoop::drop(const void* owner) {
+  if (!is_current()) {
+    call([&] { drop(owner); });
+    return;
+  }
+  std::vector<Function> dropped;  // freed without the lock
+  std::lock_guard lock(mutex_);
+  for (size_t i = head_; i < queue_.size(); ++i)
+    if (queue_[i].owner == owner) dropped.push_back(std::exchange(queue_[i].function, [] {}));
 }
 
 void EventLoop::wake() {
@@ -180,7 +191,7 @@ bool EventLoop::serve_one_post() {
   {
     std::lock_guard lock(mutex_);
     if (head_ == queue_.size()) return false;
-    function = std::move(queue_[head_++]);
+    function = std::move(queue_[head_++].function);
     if (head_ == queue_.size()) {
       queue_.clear();
       head_ = 0;

@@ -60,8 +60,11 @@ class EventLoop {
   // As unwatch().
   void destroy(Timer* timer);
 
-  // [any] Runs `function` on the loop's thread soon, in the order of the posts.
-  void post(Function function);
+  // [any] Runs `function` on the loop's thread soon, in the order of the posts. `owner` is whose it is, for drop().
+  void post(Function function, const void* owner = nullptr);
+  // Forgets what this owner has posted and has not run: none of it is running elsewhere or will run once this has
+  // returned.
+  void drop(const void* owner);
   // [any] Runs it on the loop's thread and waits until it has returned; runs it at once on the loop's own thread. A
   // caller that owns another loop serves that loop's posts meanwhile, so that two loops may call each other.
   void call(const Function& function);
@@ -113,7 +116,11 @@ class EventLoop {
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable posted_;
-  std::vector<Function> queue_;
+  struct Post {
+    Function function;
+    const void* owner;
+  };
+  std::vector<Post> queue_;
   size_t head_ = 0;
   uint64_t wakes_ = 0;
   bool signalled_ = false;  // the eventfd has been or is just being written, and epoll has not reported it yet

@@ -150,6 +150,19 @@ TEST_F(EventLoopTest, NoPostIsLostAndEachThreadsOrderIsKept) {
   EXPECT_EQ(total, kThreads * kPosts);
 }
 
+TEST_F(EventLoopTest, DropsWhatItsOwnerHasPosted) {
+  int mine = 0, others = 0;
+  loop->post([&] { ++mine; }, &mine);
+  loop->post([&] { ++others; }, &others);
+  loop->post([&] { ++mine; }, &mine);
+  loop->post([&] { ++others; });
+  loop->drop(&mine);
+  loop->post([&] { loop->stop(); });
+  loop->run();
+  EXPECT_EQ(mine, 0);
+  EXPECT_EQ(others, 2);
+}
+
 TEST_F(EventLoopTest, WaitingForAThreadThatCallsDoesNotDeadlock) {
   std::atomic<bool> done{false};
   bool called = false;

@@ -87,26 +87,11 @@ Error load_failure(const std::string& words, int fd, uint64_t size, const Manife
 
 // Makes the plugin's addresses known to the crash handlers.
 void name_addresses(const Module& module) {
-  struct Search {
-    ElfW(Addr) base;
-    uintptr_t end;
-  };
   const auto* map = static_cast<const link_map*>(module.library.native());
-  Search search{map->l_addr, 0};
-  dl_iterate_phdr(
-      [](dl_phdr_info* info, size_t, void* opaque) {
-        auto* wanted = static_cast<Search*>(opaque);
-        if (info->dlpi_addr != wanted->base) return 0;
-        for (int i = 0; i < info->dlpi_phnum; ++i)
-          if (info->dlpi_phdr[i].p_type == PT_LOAD)
-            wanted->end = std::max<uintptr_t>(
-                wanted->end, info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz);
-        return 1;
-      },
-      &search);
+  const ImageRange image = image_range(map->l_ld);
   const FileStamp stamp = stamp_of(module.fd.get()).value_or(FileStamp{});
-  crash::add_module({module.file.c_str(), search.base, search.end, module.fd.get(), static_cast<int64_t>(stamp.size),
-                     stamp.modified});
+  crash::add_module(
+      {module.file.c_str(), image.start, image.end, module.fd.get(), static_cast<int64_t>(stamp.size), stamp.modified});
 }
 
 // What the entry shows, against the note by which the plugin was accepted.
@@ -147,6 +132,27 @@ Status check_entry(const nacre_plugin* plugin, const std::string& path, const Ma
 }
 
 }  // namespace
+
+ImageRange image_range(const void* address) {
+  struct Search {
+    uintptr_t wanted;
+    ImageRange found;
+  } search{reinterpret_cast<uintptr_t>(address), {}};
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* opaque) {
+        auto* asked = static_cast<Search*>(opaque);
+        ImageRange image{info->dlpi_addr, 0};
+        for (int i = 0; i < info->dlpi_phnum; ++i)
+          if (info->dlpi_phdr[i].p_type == PT_LOAD)
+            image.end = std::max<uintptr_t>(image.end,
+                                            info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz);
+        if (!image.holds(asked->wanted)) return 0;
+        asked->found = image;
+        return 1;
+      },
+      &search);
+  return search.found;
+}
 
 Result<const nacre_plugin*> map_plugin(Fd fd, uint64_t size, const std::string& path, const Manifest& manifest,
                                        const nacre_host_hello* host) {

@@ -71,7 +71,7 @@ struct PluginInfo {
   std::string path;
   std::string id, name, version, vendor, license;  // empty when its note could not be read
   PluginState state;
-  std::string reason;  // one sentence; empty unless rejected, failed or disabled
+  std::string reason;  // one sentence; empty where it can be used
   std::string tier;    // "stable", "locked"
   std::string abi;     // "0.1"
   std::vector<std::string> drivers;
@@ -95,8 +95,8 @@ class PluginEvents {
 // - A file that was renamed over the path of another takes its place, whatever its version is; where it is of no use,
 //   the code that runs stays in use.
 // - One at another path takes the place only by load_file(), and only when its version is higher, or when the user
-//   prefers it. An id or driver that is offered twice otherwise is used from the file whose code runs already, and from
-//   neither when none does.
+//   prefers it. An id that is found twice otherwise is used from the file whose code runs already, and from neither when
+//   none does.
 // - After disable(), any file may take the id. load_file() of a disabled file enables it again.
 // Devices keep the code that they were made with: code is never unmapped. A file that was overwritten in place while
 // its code is mapped gets no more devices.

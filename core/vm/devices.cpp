@@ -202,6 +202,7 @@ void Devices::undo(nacre_instance& device, bool realized) {
     Breadcrumb crumb(device.plugin_id, device.id, "unrealize");
     ops.unrealize(device.self);
   }
+  services::end_posts(device);
   if (device.self) {
     Breadcrumb crumb(device.plugin_id, device.id, "destroy");
     ops.destroy(device.self);

@@ -11,9 +11,16 @@ Disks::Disk* Disks::find(const std::string& id) {
   return found == disks_.end() ? nullptr : &found->second;
 }
 
+Result<std::shared_ptr<BlockBackend>> Disks::open(const BlockOptions& options) const {
+  if (options.driver.empty()) return BlockBackend::open(options);
+  Result<std::unique_ptr<BlockDriver>> driver = drive_(options);
+  if (!driver) return driver.error();
+  return BlockBackend::open(options, std::move(*driver));
+}
+
 Status Disks::add(const BlockOptions& options) {
   if (find(options.id)) return fail("Drive {} has been added: each drive needs an id of its own.", options.id);
-  Result<std::shared_ptr<BlockBackend>> backend = BlockBackend::open(options);
+  Result<std::shared_ptr<BlockBackend>> backend = open(options);
   if (!backend) return backend.error();
   (*backend)->on_failure([this, id = options.id](const BlockBackend::Failure& failure) { failed_(id, failure); });
   disks_.emplace_back(options.id, Disk{std::move(*backend), ""});

@@ -20,9 +20,11 @@ class Disks {
 
   // Called on any thread when a request of the drive `id` has failed on the host.
   using Failed = std::function<void(const std::string& id, const BlockBackend::Failure&)>;
-  explicit Disks(Failed failed) : failed_(std::move(failed)) {}
+  // Makes what serves a disk of a plugin.
+  using Drive = std::function<Result<std::unique_ptr<BlockDriver>>(const BlockOptions& options)>;
+  Disks(Failed failed, Drive drive) : failed_(std::move(failed)), drive_(std::move(drive)) {}
 
-  // Opens and locks the image.
+  // Opens and locks the image, or has the plugin make the disk.
   Status add(const BlockOptions& options);
   // Gives it to a device. Fails when there is no such disk or another device has it.
   Result<std::shared_ptr<BlockBackend>> take(const std::string& id, const std::string& user);
@@ -36,7 +38,10 @@ class Disks {
  private:
   Disk* find(const std::string& id);
 
+  Result<std::shared_ptr<BlockBackend>> open(const BlockOptions& options) const;
+
   Failed failed_;
+  Drive drive_;
   std::vector<std::pair<std::string, Disk>> disks_;
 };
 

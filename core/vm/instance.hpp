@@ -1,4 +1,4 @@
-// What the handle `nacre_instance` of the plugin contract stands for: one device, or the machine.
+// What the handle `nacre_instance` of the plugin contract stands for: one device, one back end, or the machine.
 #pragma once
 
 #include <nacre/abi/entry.h>
@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,12 @@ struct nacre_instance {
     nacre::Fd fd;
   };
   std::vector<Passed> passed;
+  // What it posts to its loop; the mutex guards `ended`.
+  struct Posting {
+    std::mutex mutex;
+    bool ended = false;
+  };
+  std::unique_ptr<Posting> posting = std::make_unique<Posting>();
   uint32_t pins = 0;     // of guest memory, see memory.h
   bool balloon = false;  // it is the machine's balloon
   std::string driver;    // as the user named it, when that is not the type's name: virtio-blk-pci
@@ -71,5 +78,11 @@ struct nacre_instance {
   bool placed = false;
 
   // In words: "device 'disk1' (virtio-blk-device)".
-  std::string name() const { return "device '" + id + "' (" + (driver.empty() ? type->name : driver) + ")"; }
+  std::string name() const {
+    const char* what = type->kind == NACRE_KIND_BLOCK     ? "drive"
+                       : type->kind == NACRE_KIND_NET     ? "netdev"
+                       : type->kind == NACRE_KIND_CHARDEV ? "chardev"
+                                                          : "device";
+    return std::string(what) + " '" + id + "' (" + (driver.empty() ? type->name : driver) + ")";
+  }
 };

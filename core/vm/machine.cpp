@@ -127,11 +127,11 @@ Status Machine::plug_into_pci(nacre_instance& device, bool hot) {
     auto found = words.find(name);
     return found == words.end() ? std::string() : found->second;
   };
-  const bool port = device.own_function && device.own_function->is_port();
-  Result<PciTree::Place> place = tree->find_place({word("bus"), word("addr"), hot, port});
-  if (!place) return place.error();
   Result<bool> multifunction = parse_switch("multifunction", word("multifunction"));
   if (!multifunction) return multifunction.error();
+  const bool port = device.own_function && device.own_function->is_port();
+  Result<PciTree::Place> place = tree->find_place({word("bus"), word("addr"), hot, *multifunction, port});
+  if (!place) return place.error();
   if (device.own_function) {
     device.own_function->set_multifunction(*multifunction);
     tree->host().plug(*place->bus, place->devfn, *device.own_function, hot);

@@ -20,7 +20,7 @@ Error Netdevs::missing(const std::string& id) const {
 Status Netdevs::add(const NetOptions& options) {
   if (find(options.id) != netdevs_.end())
     return fail("Netdev {} has been added: each netdev needs an id of its own.", options.id);
-  Result<std::unique_ptr<NetBackend>> backend = NetBackend::open(options);
+  Result<std::unique_ptr<NetBackend>> backend = options.driver.empty() ? NetBackend::open(options) : drive_(options);
   if (!backend) return backend.error();
   netdevs_.emplace_back(options.id, Netdev{std::move(*backend), ""});
   return {};

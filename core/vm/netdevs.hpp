@@ -20,6 +20,10 @@ class Netdevs {
     std::function<void()> announce;  // asks that device to announce itself; empty when it cannot
   };
 
+  // Makes a network of a plugin.
+  using Drive = std::function<Result<std::unique_ptr<NetBackend>>(const NetOptions& options)>;
+  explicit Netdevs(Drive drive) : drive_(std::move(drive)) {}
+
   // Opens it. Descriptors in the options are taken over on success only.
   Status add(const NetOptions& options);
   // Closes it. Fails when there is none of this id, or a device has it.
@@ -43,6 +47,7 @@ class Netdevs {
   Entry find(const std::string& id);
   Error missing(const std::string& id) const;
 
+  Drive drive_;
   std::vector<std::pair<std::string, Netdev>> netdevs_;
 };
 

@@ -146,14 +146,17 @@ Result<PciTree::Place> PciTree::find_place(const Words& words) {
     return fail("bus '{}' takes a device that comes while the guest runs at addr 0x0 only, not {}.", name, words.addr);
   if (pci::PciFunction* other = bus->at(*devfn))
     return fail("slot {:#x} function {:#x} of bus '{}' is occupied by {}.", slot, function, name, other->name());
+  // A guest looks at functions beyond the first of a slot only where the first says so (PCI 3.0 §6.2.1).
   if (function != 0) {
     pci::PciFunction* first = bus->at(static_cast<uint8_t>(slot << 3));
-    if (!first)
-      return fail("function {:#x} of slot {:#x} needs a function 0x0 before it, or no guest looks for it.", function,
-                  slot);
-    if (!(first->config().get8(pci::kHeaderType) & 0x80))
+    if (first && !(first->config().get8(pci::kHeaderType) & 0x80))
       return fail("{} at slot {:#x} is the slot's only function; give it multifunction=on for others beside it.",
                   first->name(), slot);
+  } else if (!words.multifunction) {
+    for (uint32_t other = 1; other < 8; ++other)
+      if (pci::PciFunction* there = bus->at(static_cast<uint8_t>(slot << 3 | other)))
+        return fail("slot {:#x} of bus '{}' has {} at function {:#x} too; give this one multifunction=on.", slot, name,
+                    there->name(), other);
   }
   if (auto* port = words.hot ? dynamic_cast<pci::RootPort*>(bus->bridge()) : nullptr)
     if (Status free = host_->change([&] { return port->may_plug(); }); !free) return free.error();

@@ -22,7 +22,8 @@ class PciTree {
   // The user's words; empty: not given.
   struct Words {
     std::string bus, addr;
-    bool hot = false;   // the device comes while the guest runs
+    bool hot = false;  // the device comes while the guest runs
+    bool multifunction = false;
     bool port = false;  // it is a port itself
   };
 

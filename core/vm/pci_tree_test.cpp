@@ -87,9 +87,8 @@ TEST_F(PciTreeTest, RefusesInWords) {
   EXPECT_TRUE(refuses({"", "0x0"}, "occupied by the host bridge"));
   EXPECT_TRUE(refuses({"", "0x2"}, "occupied by device 'pcie.1'"));
   EXPECT_TRUE(refuses({"", "0x2.0x1"}, "give it multifunction=on"));
-  EXPECT_TRUE(refuses({"", "0x4.0x1"}, "needs a function 0x0 before it"));
   EXPECT_TRUE(refuses({"pcie.1", "0x1"}, "has slot 0x0 only"));
-  EXPECT_TRUE(refuses({"pcie.1", "", false, true}, "a root port stands on bus 'pcie.0'"));
+  EXPECT_TRUE(refuses({.bus = "pcie.1", .port = true}, "a root port stands on bus 'pcie.0'"));
   EXPECT_TRUE(refuses({"", "0x5", true}, "No hot plug controller found for bus pcie.0 when plug"));
   EXPECT_TRUE(refuses({"pcie.1", "0x0.0x1", true}, "at addr 0x0 only"));
   port_->set_multifunction(true);

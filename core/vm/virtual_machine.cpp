@@ -10,9 +10,11 @@ namespace nacre {
 VirtualMachine::VirtualMachine(EventLoop& loop, Registry& registry)
     : loop_(loop),
       registry_(registry),
-      disks_([this](const std::string& id, const BlockBackend::Failure& failure) {
-        loop_.post([this, id, failure] { tell_of_failure(id, failure); });
-      }),
+      disks_(
+          [this](const std::string& id, const BlockBackend::Failure& failure) {
+            loop_.post([this, id, failure] { tell_of_failure(id, failure); });
+          },
+          [this](const BlockOptions& options) { return open_plugin_block(*this, options); }),
       life_cycle_(*this),
       devices_(*this, registry),
       replaceable_slots_(*this) {}
@@ -32,6 +34,7 @@ void VirtualMachine::tell_of_failure(const std::string& disk, const BlockBackend
 size_t VirtualMachine::count_instances(const std::function<bool(const nacre_instance&)>& holds) const {
   size_t count = machine_ && holds(machine_->instance()) ? 1 : 0;
   for (const auto& device : devices_.all()) count += holds(*device) ? 1 : 0;
+  for (const nacre_instance* back_end : plugin_back_ends_) count += holds(*back_end) ? 1 : 0;
   return count + replaceable_slots_.count_vacant(holds);
 }
 

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "core/backend/random_sources.hpp"
@@ -18,6 +19,7 @@
 #include "core/vm/netdevs.hpp"
 #include "core/vm/passed_fds.hpp"
 #include "core/vm/platform.hpp"
+#include "core/vm/plugin_back_end.hpp"
 #include "core/vm/replaceable_slots.hpp"
 
 namespace nacre {
@@ -63,6 +65,8 @@ class VirtualMachine {
   Devices& devices() { return devices_; }
   ReplaceableSlots& replaceable_slots() { return replaceable_slots_; }
   LifeCycle& life_cycle() { return life_cycle_; }
+  // The back ends that plugins serve, from when they are made until they are gone.
+  std::set<const nacre_instance*>& plugin_back_ends() { return plugin_back_ends_; }
   Disks& disks() { return disks_; }
   Chardevs& chardevs() { return chardevs_; }
   RandomSources& random_sources() { return random_sources_; }
@@ -70,7 +74,8 @@ class VirtualMachine {
   PassedFds& passed_fds() { return passed_fds_; }
   Netdevs& netdevs() { return netdevs_; }
   Announcer& announcer() { return announcer_; }
-  // How many instances there are of which that holds: devices, those that wait in vacant slots, and the machine.
+  // How many instances there are of which that holds: devices, those that wait in vacant slots, back ends, and
+  // the machine.
   size_t count_instances(const std::function<bool(const nacre_instance&)>& holds) const;
   // [any] The plugin of that type threw, in an instance: whoever listens to the registry is told.
   void report_failure(const nacre_type* type, const std::string& reason);
@@ -85,12 +90,13 @@ class VirtualMachine {
   Registry& registry_;
   PluginMonitor* monitor_ = nullptr;
   std::map<std::string, std::unique_ptr<IoThread>> iothreads_;
+  std::set<const nacre_instance*> plugin_back_ends_;
   Disks disks_;
   Chardevs chardevs_;
   RandomSources random_sources_;
   Balloon balloon_;
   PassedFds passed_fds_;
-  Netdevs netdevs_;
+  Netdevs netdevs_{[this](const NetOptions& options) { return open_plugin_net(*this, options); }};
   Announcer announcer_{loop_, [this](const std::vector<std::string>& names) { netdevs_.announce(names); }};
   LifeCycle life_cycle_;
   std::unique_ptr<Platform> platform_;

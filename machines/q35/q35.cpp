@@ -22,6 +22,7 @@ using sdk::Status;
 // Guest-physical addresses.
 constexpr uint64_t kGap = 0x80000000;  // RAM that does not fit below goes on at 4 GiB
 constexpr uint64_t kEcamLength = uint64_t{kEcamBuses} << 20;
+constexpr uint32_t kSpareBuses = 7;
 constexpr uint32_t kWindow = 0xc0000000;
 constexpr uint32_t kWindowLength = 0x30000000;
 
@@ -78,6 +79,7 @@ class Q35 : public machine::X86Machine {
   Status place(const nacre_device_desc& device, nacre_placement& placement) override {
     const std::string_view bus = device.bus ? device.bus : "";
     placement.kind = bus == "pci" ? NACRE_PLACE_PCI : NACRE_PLACE_NONE;
+    if (bus == "pci" && device.virtio_device_id == 0) ++bridges_;
     if (bus == "pci" || bus == "isa" || bus == "mmio") return {};
     const std::string_view driver = device.driver;
     const std::string base(driver.substr(0, driver.size() - (driver.ends_with("-device") ? 7 : 0)));
@@ -125,12 +127,17 @@ class Q35 : public machine::X86Machine {
     description.power = {kPowerPorts, kPowerPorts + 1, kPowerPorts + 2, kPowerLine};
     if (config().serial_chardev) description.serial = {machine::kSerialPorts, machine::kSerialLine};
     description.clock = true;
-    description.pci = {kEcam,        kEcamBuses - 1, kWindow, kWindowLength, high_window_.base, high_window_.length,
+    description.pci = {kEcam,        last_bus(), kWindow, kWindowLength, high_window_.base, high_window_.length,
                        kFirstPciLine};
     return description;
   }
 
+  // Linux looks for devices on every bus that it is told of, by ports and at some 0.4 ms a bus: it is told of one for
+  // each device that may be a bridge, and of a few more.
+  uint8_t last_bus() const { return static_cast<uint8_t>(std::min(kSpareBuses + bridges_, kEcamBuses - 1)); }
+
   const Window high_window_;
+  uint32_t bridges_ = 0;  // devices that may be one: all but virtio's
   Chipset chipset_;
   machine::KeyboardPort keyboard_port_;
   machine::DirectBoot kernel_;

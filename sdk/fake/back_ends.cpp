@@ -127,9 +127,19 @@ uint32_t write_chardev(nacre_chardev* chardev, const void* data, uint32_t length
   return length;
 }
 
-nacre_status connect_chardev(nacre_instance*, const char*, nacre_chardev**, int32_t*, nacre_error* error) noexcept {
-  if (error) std::strcpy(error->text, "nobody listens there: the fake host has no other processes.");
-  return NACRE_IO;
+// Who connects to another process wants to speak vhost-user to it.
+nacre_status connect_chardev(nacre_instance* instance, const char*, nacre_chardev** chardev, int32_t* fd,
+                             nacre_error* error) noexcept {
+  nacre_chardev& made = instance->back_ends->chardevs.emplace_back(nacre_chardev{instance, {}, nullptr, {}, {}});
+  made.peer = std::make_unique<nacre::fake::VhostUserPeer>();
+  *fd = made.peer->take_socket();
+  if (*fd < 0) {
+    instance->back_ends->chardevs.pop_back();
+    if (error) std::strcpy(error->text, "nobody listens there: no socket is left.");
+    return NACRE_IO;
+  }
+  *chardev = &made;
+  return NACRE_OK;
 }
 
 nacre_status open_net(nacre_instance* instance, const char*, nacre_net** net, nacre_error*) noexcept {

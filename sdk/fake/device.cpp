@@ -100,8 +100,9 @@ Device::Device(const std::string& file, const std::string& driver, const Propert
 
 Device::~Device() {
   if (realized_) ops_.unrealize(self_);
+  loop_.drop_posts();
   ops_.destroy(self_);
-  loop_.settle();
+  loop_.drop_posts();
 }
 
 void Device::realize() {
@@ -114,7 +115,7 @@ void Device::realize() {
 void Device::unrealize() {
   ops_.unrealize(self_);
   realized_ = false;
-  loop_.settle();
+  loop_.drop_posts();
   const std::string held = instance_->held();
   if (!held.empty()) refuse("the device still holds " + held + " after unrealize().");
   if (loop_.watches() || loop_.timers())

@@ -2,6 +2,8 @@
 
 #include <cstring>
 #include <nacre/fake/device.hpp>
+#include <nacre/fake/vhost_user_peer.hpp>
+#include <nacre/vhost_user.hpp>
 #include <stdexcept>
 
 namespace nacre::fake {
@@ -48,6 +50,20 @@ TEST(FakeLoop, LetsTimePassAtOnce) {
   loop.advance(std::chrono::minutes(1));
   EXPECT_EQ(expired, 1);
   loop.destroy(timer);
+}
+
+TEST(VhostUserPeer, AgreesAndEndsWithItsThread) {
+  VhostUserPeer peer;
+  sdk::VhostUser device(peer.take_socket());
+  ASSERT_TRUE(device);
+  EXPECT_EQ(peer.take_socket(), -1);
+  const sdk::Status begun = device.begin();
+  ASSERT_TRUE(begun) << begun.error().message;
+  EXPECT_EQ(device.features() >> 32, 1u);
+  EXPECT_EQ(device.max_queues(), 256u);
+  // What it does not know, it does not take: the number of a ring that cannot be.
+  EXPECT_FALSE(device.stop_ring(256));
+  EXPECT_FALSE(device.alive());
 }
 
 TEST(FakeDevice, SaysWhyItCannotBeMade) {

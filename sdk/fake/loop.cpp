@@ -50,6 +50,12 @@ void nacre_loop::post(std::function<void()> function) {
   ::eventfd_write(wake_, 1);
 }
 
+void nacre_loop::drop_posts() {
+  std::vector<std::function<void()>> dropped;  // freed without the lock
+  std::lock_guard lock(mutex_);
+  dropped.swap(posts_);
+}
+
 void nacre_loop::call(const std::function<void()>& function) {
   if (is_current()) return function();
   std::mutex mutex;

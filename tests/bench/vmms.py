@@ -19,25 +19,25 @@ class Guest:
 
 
 class Nacre:
-    name = "Nacre"
-
-    def __init__(self, binary, plugins):
-        self.binary, self.plugins = str(binary), str(plugins)
+    def __init__(self, binary, plugins, machine="microvm"):
+        self.binary, self.plugins, self.machine = str(binary), str(plugins), machine
+        self.name = "Nacre" + ("" if machine == "microvm" else f" {machine}")
+        self.bus = "device" if machine == "microvm" else "pci"
 
     def command(self, guest, qmp):
-        words = [self.binary, "-machine", "microvm", "-smp", str(guest.cpus), "-m", f"{guest.memory}M",
+        words = [self.binary, "-machine", self.machine, "-smp", str(guest.cpus), "-m", f"{guest.memory}M",
                  "-kernel", str(guest.kernel), "-append", f"{APPEND} {guest.append}",
                  "-qmp", f"unix:{qmp},server,nowait", "-serial", "stdio", "-plugin-dir", self.plugins]
         if guest.initrd:
             words += ["-initrd", str(guest.initrd)]
         if guest.disk:
             words += ["-drive", f"id=rootfs,file={guest.disk},direct=off",
-                      "-device", "virtio-blk-device,drive=rootfs,id=rootfs"]
+                      "-device", f"virtio-blk-{self.bus},drive=rootfs,id=rootfs"]
         if guest.balloon:
-            words += ["-device", "virtio-balloon-device,id=balloon"]
+            words += ["-device", f"virtio-balloon-{self.bus},id=balloon"]
         if guest.tap:
             words += ["-netdev", f"tap,id=net0,ifname={guest.tap},vhost={guest.vhost}",
-                      "-device", "virtio-net-device,netdev=net0,id=net0"]
+                      "-device", f"virtio-net-{self.bus},netdev=net0,id=net0"]
         return words + (["-S"] if guest.paused else [])
 
     def bare(self, qmp):
@@ -94,5 +94,6 @@ TUNED = ",rtc=off,pit=off,pic=off"
 
 def by_name(name, binary, plugins, firmware=None):
     """Returns the program of that name, as `inside` gets it on its command line."""
-    return {"nacre": lambda: Nacre(binary, plugins), "qemu": lambda: Qemu("", binary, firmware),
+    return {"nacre": lambda: Nacre(binary, plugins), "nacre-q35": lambda: Nacre(binary, plugins, "q35"),
+            "qemu": lambda: Qemu("", binary, firmware),
             "qemu-q35": QemuQ35, "qemu-tuned": lambda: Qemu(TUNED, binary, firmware)}[name]()

@@ -41,6 +41,16 @@ def check(condition, sentence):
         raise AssertionError(sentence)
 
 
+def refuses(qmp, command, arguments, words):
+    """Has a QMP command refused in a sentence with these words."""
+    try:
+        qmp.execute(command, arguments)
+    except qmp_client.QmpError as error:
+        check(words in error.description, f"{command} says: {error}")
+        return
+    check(False, f"{command} {arguments} is no error")
+
+
 def md5(path, count=None):
     with open(path, "rb") as file:
         return hashlib.md5(file.read(count)).hexdigest()

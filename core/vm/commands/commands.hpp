@@ -9,6 +9,11 @@ namespace nacre::commands {
 using Answer = Result<boost::json::value>;
 using Function = Answer (*)(VirtualMachine& vm, const boost::json::object& arguments, qmp::Context& context);
 
+// Whether a request is for a back end of a plugin, with arguments of its own.
+bool is_plugin_blockdev(const boost::json::object& arguments);
+bool is_plugin_netdev(const boost::json::object& arguments);
+bool is_plugin_chardev(const boost::json::object& arguments);
+
 // Adds all of them, and the events.
 void register_all(qmp::Dispatcher& dispatcher, VirtualMachine& vm);
 

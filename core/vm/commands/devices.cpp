@@ -1,37 +1,18 @@
 // device_add and device_del.
 #include "core/vm/commands/commands.hpp"
+#include "core/vm/commands/properties.hpp"
 
 namespace nacre::commands {
 namespace json = boost::json;
-namespace {
-
-// What clients of QEMU send with every device.
-bool is_without_effect(std::string_view name) {
-  return name == "romfile" || name == "share-rw" || name == "disable-modern" || name == "vectors";
-}
-
-// A property's value as the command line would write it.
-Result<std::string> in_text(std::string_view name, const json::value& value) {
-  if (value.is_string()) return std::string(value.get_string());
-  if (value.is_bool()) return std::string(value.get_bool() ? "true" : "false");
-  if (value.is_int64() || value.is_uint64()) return json::serialize(value);
-  return fail("the property '{}' of 'device_add' must be a string, a number or true or false.", name);
-}
-
-}  // namespace
 
 Answer device_add(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
   if (!vm.has_platform()) return fail("this program runs no machine (-machine none), so it takes no device.");
-  Devices::Properties properties;
-  for (const auto& member : arguments) {
-    std::string_view name(member.key());
-    if (name == "driver" || name == "id" || is_without_effect(name)) continue;
-    Result<std::string> text = in_text(name, member.value());
-    if (!text) return text.error();
-    properties.emplace_back(name, *text);
-  }
+  // The last four clients of QEMU send with every device.
+  Result<Devices::Properties> properties =
+      properties_in("device_add", arguments, {"driver", "id", "romfile", "share-rw", "disable-modern", "vectors"});
+  if (!properties) return properties.error();
   Result<nacre_instance*> added = vm.devices().hot_add(std::string(arguments.at("driver").as_string()),
-                                                       std::string(arguments.at("id").as_string()), properties);
+                                                       std::string(arguments.at("id").as_string()), *properties);
   if (!added) return added.error();
   return json::object();
 }

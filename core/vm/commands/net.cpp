@@ -1,5 +1,6 @@
 // netdev_add, netdev_del and announce-self.
 #include "core/vm/commands/commands.hpp"
+#include "core/vm/commands/properties.hpp"
 
 namespace nacre::commands {
 namespace json = boost::json;
@@ -39,9 +40,7 @@ Result<NetKind> kind_of(const json::object& arguments) {
   const std::string type = text_of(arguments, "type");
   if (type.empty() || type == "tap") return NetKind::Tap;
   if (type == "user") return NetKind::User;
-  if (type == "vhost-user")
-    return fail("'netdev_add': type 'vhost-user' is not supported by this version of Nacre, which takes tap or user.");
-  return fail("'netdev_add': type cannot be '{}': it is tap or user.", type);
+  return fail("'netdev_add': type '{}' is not supported by this version of Nacre, which takes tap or user.", type);
 }
 
 // The descriptors that the argument `one` or `several` names.
@@ -62,9 +61,22 @@ Status take_descriptors(const PassedFds& passed, const json::object& arguments, 
 
 }  // namespace
 
+bool is_plugin_netdev(const json::object& arguments) {
+  const std::string type = text_of(arguments, "type");
+  return !type.empty() && type != "tap" && type != "user" && type != "vhost-user";
+}
+
 Answer netdev_add(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
   NetOptions options;
   options.id = text_of(arguments, "id");
+  if (is_plugin_netdev(arguments)) {
+    options.driver = text_of(arguments, "type");
+    Result<PropertyValues::Given> given = properties_in("netdev_add", arguments, {"id", "type"});
+    if (!given) return given.error();
+    options.properties = std::move(*given);
+    if (Status added = vm.netdevs().add(options); !added) return added.error();
+    return json::object();
+  }
   Result<NetKind> kind = kind_of(arguments);
   if (!kind) return kind.error();
   options.kind = *kind;

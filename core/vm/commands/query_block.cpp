@@ -7,11 +7,12 @@ namespace {
 
 json::object node(const std::string& id, const BlockBackend& backend) {
   const BlockOptions& options = backend.options();
-  json::object image{{"virtual-size", backend.capacity()}, {"filename", options.file}, {"format", "raw"}};
+  const std::string& file = backend.driver() ? options.driver : options.file;
+  json::object image{{"virtual-size", backend.capacity()}, {"filename", file}, {"format", "raw"}};
   return {{"node-name", id},
-          {"drv", "raw"},
+          {"drv", backend.driver() ? options.driver : "raw"},
           {"ro", options.readonly},
-          {"file", options.file},
+          {"file", file},
           {"iops", options.iops_total},
           {"detect_zeroes", to_string(options.detect_zeroes)},
           {"cache", json::object{{"direct", options.direct}, {"no-flush", false}, {"writeback", true}}},

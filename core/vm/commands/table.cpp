@@ -13,7 +13,7 @@ constexpr Argument kPluginId[] = {{"id", Type::String, true, "the plugin's id"}}
 constexpr Argument kDeviceAdd[] = {{"driver", Type::String, true, "the driver's name"},
                                    {"id", Type::String, true, "the new device's id"}};
 constexpr Argument kNetdevAdd[] = {{"id", Type::String, true, "the new back end's id"},
-                                   {"type", Type::String, false, "tap (the default) or user"},
+                                   {"type", Type::String, false, "tap (the default), user, or a plugin's by name"},
                                    {"ifname", Type::String, false, "name of the tap"},
                                    {"fd", Type::String, false, "a descriptor of the tap: its name or number"},
                                    {"fds", Type::String, false, "several, with ':' between, one a queue"},
@@ -58,7 +58,7 @@ constexpr Argument kBlockdevAdd[] = {{"node-name", Type::String, true, "the new 
                                      {"file", Type::Object, true, "where it is", {}, kFile},
                                      {"cache", Type::Object, false, "how it is cached", {}, kCache},
                                      {"read-only", Type::Bool, false, "it cannot be written (false)"},
-                                     {"driver", Type::String, false, "raw"},
+                                     {"driver", Type::String, false, "raw, or a plugin's by name"},
                                      {"discard", Type::String, false, "unmap or ignore"},
                                      {"detect-zeroes", Type::String, false, "off, on or unmap"},
                                      {"throttling.iops-total", Type::Int, false, "requests a second; 0: no limit"},
@@ -85,7 +85,20 @@ struct Row {
   std::string_view returns;
   std::span<const Argument> arguments = {};
   bool takes_more = false;
+  qmp::Command::Sort other = {};
 };
+
+// Back ends of plugins have properties of their own.
+constexpr Argument kPluginBlockdev[] = {{"node-name", Type::String, true, "the new drive's id"},
+                                        {"driver", Type::String, true, "the plugin's driver"},
+                                        {"read-only", Type::Bool, false, "it cannot be written"},
+                                        {"throttling.iops-total", Type::Int, false, "requests a second"}};
+constexpr Argument kPluginNetdev[] = {{"id", Type::String, true, "the new back end's id"},
+                                      {"type", Type::String, true, "the plugin's driver"}};
+constexpr Argument kPluginData[] = {{"type", Type::String, true, "the plugin's driver"},
+                                    {"data", Type::Object, false, "its properties"}};
+constexpr Argument kPluginChardev[] = {{"id", Type::String, true, "the new chardev's id"},
+                                       {"backend", Type::Object, true, "what it is", {}, kPluginData}};
 
 constexpr Row kRows[] = {
     {"quit", quit, "ends the virtual machine and this program", "nothing"},
@@ -96,14 +109,32 @@ constexpr Row kRows[] = {
     {"device_add", device_add, "makes a device; further arguments are the driver's properties", "nothing", kDeviceAdd,
      true},
     {"device_del", device_del, "takes a device away", "nothing", kDeviceId},
-    {"blockdev-add", blockdev_add, "opens a disk image for a device", "nothing", kBlockdevAdd},
+    {"blockdev-add",
+     blockdev_add,
+     "opens a disk image, or a plugin's disk, for a device",
+     "nothing",
+     kBlockdevAdd,
+     false,
+     {is_plugin_blockdev, kPluginBlockdev}},
     {"blockdev-del", blockdev_del, "closes a disk image that no device has", "nothing", kNodeName},
     {"getfd", getfd, "takes a descriptor that came with the command", "nothing", kFdName},
-    {"netdev_add", netdev_add, "opens a network back end", "nothing", kNetdevAdd},
+    {"netdev_add",
+     netdev_add,
+     "opens a network back end",
+     "nothing",
+     kNetdevAdd,
+     false,
+     {is_plugin_netdev, kPluginNetdev}},
     {"netdev_del", netdev_del, "closes a network back end that no device has", "nothing", kNetdevId},
     {"announce-self", announce_self, "asks NICs to make themselves known on their networks again", "nothing",
      kAnnounceSelf},
-    {"chardev-add", chardev_add, "makes a character back end, a Unix socket", "nothing", kChardevAdd},
+    {"chardev-add",
+     chardev_add,
+     "makes a character back end, a Unix socket or a plugin's",
+     "nothing",
+     kChardevAdd,
+     false,
+     {is_plugin_chardev, kPluginChardev}},
     {"chardev-remove", chardev_remove, "takes a character back end away that no device has", "nothing", kChardevId},
     {"query-hotpluggable-cpus", query_hotpluggable_cpus, "the vCPUs that there are or can be", "list"},
     {"query-cpus", query_cpus, "the vCPUs with their threads", "list"},
@@ -190,7 +221,7 @@ void register_all(qmp::Dispatcher& dispatcher, VirtualMachine& vm) {
                     [&vm, function = row.function](const boost::json::object& arguments, qmp::Context& context) {
                       return function(vm, arguments, context);
                     },
-                    row.takes_more});
+                    row.takes_more, row.other});
   dispatcher.set_events(kEvents);
 }
 

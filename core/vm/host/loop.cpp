@@ -14,12 +14,17 @@ struct nacre_timer {
 namespace nacre::services {
 namespace {
 
+// A plugin's handle of a loop is its instance, so that what the instance has posted can be told from others' posts.
+nacre_instance& instance_of(nacre_loop* loop) {
+  return *reinterpret_cast<nacre_instance*>(loop);
+}
+
 EventLoop* of_handle(nacre_loop* loop) {
-  return reinterpret_cast<EventLoop*>(loop);
+  return instance_of(loop).loop;
 }
 
 nacre_loop* of(nacre_instance* instance) noexcept {
-  return reinterpret_cast<nacre_loop*>(instance->loop);
+  return reinterpret_cast<nacre_loop*>(instance);
 }
 
 uint8_t is_current(nacre_loop* loop) noexcept {
@@ -64,7 +69,10 @@ void timer_destroy(nacre_timer* timer) noexcept {
 }
 
 void post(nacre_loop* loop, nacre_callback callback, void* opaque) noexcept {
-  of_handle(loop)->post([=] { callback(opaque); });
+  nacre_instance& instance = instance_of(loop);
+  // Under the lock until it is posted: end_posts() drops either all of it or refuses it.
+  std::lock_guard lock(instance.posting->mutex);
+  if (!instance.posting->ended) instance.loop->post([=] { callback(opaque); }, &instance);
 }
 
 void call(nacre_loop* loop, nacre_callback callback, void* opaque) noexcept {
@@ -72,6 +80,14 @@ void call(nacre_loop* loop, nacre_callback callback, void* opaque) noexcept {
 }
 
 }  // namespace
+
+void end_posts(nacre_instance& instance) {
+  {
+    std::lock_guard lock(instance.posting->mutex);
+    instance.posting->ended = true;
+  }
+  instance.loop->drop(&instance);
+}
 
 const nacre_loop_v1 kLoop{sizeof(nacre_loop_v1), 0,    of,  is_current, watch, unwatch, timer, timer_arm,
                           timer_destroy,         post, call};

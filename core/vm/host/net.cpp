@@ -14,11 +14,16 @@ namespace {
 nacre_status open(nacre_instance* instance, const char* id, nacre_net** net, nacre_error* slot) noexcept {
   Result<NetBackend*> backend = instance->vm.netdevs().take(id, instance->id);
   if (!backend) return finish(backend.error(), slot, NACRE_NOT_FOUND);
+  if (Status attached = (*backend)->attach(*instance->loop); !attached) {
+    instance->vm.netdevs().give_back(id);
+    return finish(attached, slot, NACRE_IO);
+  }
   *net = new nacre_net{instance, *backend};
   return NACRE_OK;
 }
 
 void close(nacre_net* net) noexcept {
+  net->backend->detach();
   net->instance->vm.netdevs().give_back(net->backend->options().id);
   delete net;
 }

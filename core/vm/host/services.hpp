@@ -30,6 +30,9 @@ extern const nacre_machine_v1 kMachine;
 extern const nacre_vcpu_v1 kVcpu;
 extern const nacre_pci_v1 kPci;
 
+// Drops what the instance has posted to its loop, see loop.h: before its destroy(). It can post no more.
+void end_posts(nacre_instance& instance);
+
 // Takes back, after a device's destroy(), whatever it has not given back itself, and logs that.
 void take_back(nacre_instance& instance);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <memory>
 #include <nacre/host.hpp>
 #include <nacre/result.hpp>
 
@@ -43,6 +44,17 @@ nacre_status guard(nacre_error* slot, Body body) noexcept {
     say(slot, "something that is not an exception");
   }
   return NACRE_PLUGIN_EXCEPTION;
+}
+
+// Makes and realizes an object of the class D, whose table knows it by its base.
+template <typename Base, typename D>
+nacre_status create(nacre_instance* instance, void** self, nacre_error* slot) noexcept {
+  return guard(slot, [&]() -> Status {
+    auto made = std::make_unique<D>(instance);
+    if (Status realized = made->realize(slot); !realized) return realized;
+    *self = static_cast<Base*>(made.release());
+    return {};
+  });
 }
 
 }  // namespace boundary

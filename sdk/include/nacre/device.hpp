@@ -2,9 +2,9 @@
 #pragma once
 
 #include <nacre/boundary.hpp>
+#include <nacre/instance.hpp>
 #include <nacre/log.hpp>
 #include <nacre/memory.hpp>
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -12,12 +12,9 @@ namespace nacre::sdk {
 
 // The base of every device. The host calls it in the order realize -> ... -> unrealize -> destructor, on the threads
 // that <nacre/abi/entry.h> names.
-class Device {
+class Device : public Instance {
  public:
-  explicit Device(nacre_instance* instance) : instance_(instance) {}
-  virtual ~Device() = default;
-  Device(const Device&) = delete;
-  Device& operator=(const Device&) = delete;
+  using Instance::Instance;
 
   // [main] Takes what the device needs. On failure unrealize() does not follow: what was taken is given back by the
   // destructors of its members.
@@ -32,26 +29,6 @@ class Device {
   // [loop, quiesced]
   virtual Status save(nacre_state_writer*) { return {}; }
   virtual Status load(nacre_state_reader*) { return {}; }
-
- protected:
-  nacre_instance* instance() const { return instance_; }
-
-  // Property values; nothing when unset. Strings live as long as the device.
-  std::optional<uint64_t> u64(const char* name) const {
-    uint64_t value = 0;
-    return host.props->get_u64(instance_, name, &value) == NACRE_OK ? std::optional(value) : std::nullopt;
-  }
-  bool flag(const char* name) const {
-    uint8_t value = 0;
-    return host.props->get_bool(instance_, name, &value) == NACRE_OK && value;
-  }
-  const char* text(const char* name) const {
-    const char* value = nullptr;
-    return host.props->get_string(instance_, name, &value) == NACRE_OK ? value : nullptr;
-  }
-
- private:
-  nacre_instance* instance_;
 };
 
 // The C table of a device class D, with D(nacre_instance*) as its constructor.

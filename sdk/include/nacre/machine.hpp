@@ -64,6 +64,11 @@ struct MachineTable {
       sizeof(nacre_machine_ops), 0, create, destroy, layout, build, place, displace, boot};
 };
 
+template <typename M, size_t N>
+constexpr nacre_type machine_type(const char* name, const char* help, const nacre_prop (&props)[N]) {
+  return type_of(NACRE_KIND_MACHINE, name, help, props, &MachineTable<M>::kOps);
+}
+
 template <typename M>
 constexpr nacre_type machine_type(const char* name, const char* help) {
   nacre_type type{};
@@ -72,15 +77,6 @@ constexpr nacre_type machine_type(const char* name, const char* help) {
   type.name = name;
   type.help = help;
   type.ops = &MachineTable<M>::kOps;
-  return type;
-}
-
-template <typename M, size_t N>
-constexpr nacre_type machine_type(const char* name, const char* help, const nacre_prop (&props)[N]) {
-  nacre_type type = machine_type<M>(name, help);
-  type.props = props;
-  type.prop_size = sizeof(nacre_prop);
-  type.n_props = N;
   return type;
 }
 

@@ -7,22 +7,30 @@
 
 namespace nacre::sdk {
 
+// A type of any kind, with the C table of its class.
+template <size_t N>
+constexpr nacre_type type_of(uint32_t kind, const char* name, const char* help, const nacre_prop (&props)[N],
+                             const void* ops) {
+  nacre_type type{};
+  type.size = sizeof(nacre_type);
+  type.kind = kind;
+  type.name = name;
+  type.help = help;
+  type.props = props;
+  type.prop_size = sizeof(nacre_prop);
+  type.n_props = N;
+  type.ops = ops;
+  return type;
+}
+
 // Describes the driver `name` made of the class D, on `bus`; `aliases` ends with NULL. Everything pointed to must live
 // as long as the process.
 template <typename D, size_t N>
 constexpr nacre_type device_type(const char* name, const char* bus, const char* help, const nacre_prop (&props)[N],
                                  uint32_t flags = 0, uint32_t state_version = 0, const char* const* aliases = nullptr) {
-  nacre_type type{};
-  type.size = sizeof(nacre_type);
-  type.kind = NACRE_KIND_DEVICE;
-  type.name = name;
+  nacre_type type = type_of(NACRE_KIND_DEVICE, name, help, props, &DeviceTable<D>::kOps);
   type.aliases = aliases;
   type.bus = bus;
-  type.help = help;
-  type.props = props;
-  type.prop_size = sizeof(nacre_prop);
-  type.n_props = N;
-  type.ops = &DeviceTable<D>::kOps;
   type.flags = flags;
   type.state_version = state_version;
   return type;

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import shutil
-import signal
 
 import qmp_client
 from guest_vm import check
@@ -179,7 +178,7 @@ def overwritten_file(bench):
         except qmp_client.QmpFailure:
             pass
         guest.process.wait(bench.seconds(10))
-        check(guest.process.returncode in (-signal.SIGBUS, -signal.SIGSEGV), f"status {guest.process.returncode}")
+        check(guest.process.returncode != 0, "the VMM ends as if nothing had been")
         check("fatal: " in guest.log and " of x.so" in guest.log and
               "The file x.so was overwritten while its code was in use" in guest.log, f"it says: {guest.log}")
 

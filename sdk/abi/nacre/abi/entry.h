@@ -25,7 +25,7 @@ typedef struct nacre_host_hello {
 enum {
   NACRE_KIND_DEVICE = 1,
   NACRE_KIND_MACHINE = 2,
-  NACRE_KIND_BLOCK = 3,
+  NACRE_KIND_BLOCK = 3,  /* what stands behind devices: block_driver.h, net_driver.h, chardev_driver.h */
   NACRE_KIND_NET = 4,
   NACRE_KIND_CHARDEV = 5
 };
@@ -33,18 +33,19 @@ enum {
 /* Type flags. */
 enum { NACRE_TYPE_HOTPLUGGABLE = 1u << 16 };
 
-/* One driver or machine type that a plugin offers. */
+/* One driver, machine type or back end that a plugin offers. */
 typedef struct nacre_type {
   uint32_t size;
   uint32_t kind;               /* NACRE_KIND_* */
-  const char *name;            /* as in `-device NAME` or `-machine NAME` */
+  const char *name;            /* as in `-device NAME`, `-machine NAME`, `-drive driver=NAME`, `-netdev NAME` */
   const char *const *aliases;  /* ends with NULL; may be NULL */
-  const char *bus;             /* "virtio", "isa", "mmio", "pci"; NULL for machines */
+  const char *bus;             /* "virtio", "isa", "mmio", "pci"; NULL for all but devices */
   const char *help;            /* one line */
   const nacre_prop *props;     /* the properties, beside those that the host gives every device ("id", ...) */
   uint32_t prop_size;          /* sizeof(nacre_prop) of the plugin: the stride of `props` */
   uint32_t n_props;
-  const void *ops;             /* NACRE_KIND_DEVICE: nacre_device_ops; NACRE_KIND_MACHINE: nacre_machine_ops */
+  const void *ops;             /* nacre_device_ops, nacre_machine_ops, nacre_block_driver_ops, nacre_net_driver_ops or
+                                * nacre_chardev_driver_ops, by kind */
   uint32_t flags;
   uint32_t state_version;      /* of what save() writes; 0: the type has no state */
 } nacre_type;

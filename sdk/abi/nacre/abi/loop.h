@@ -18,7 +18,8 @@ enum {
 typedef struct nacre_loop_v1 {
   uint32_t size;
   uint32_t reserved;
-  /* [any] The loop of this instance: of the iothread that its property `iothread` names, else the main one. */
+  /* [any] The loop of this instance: of the iothread that its property `iothread` names, else the main one. The handle is
+   * the instance's own and good until its destroy() has returned. */
   nacre_loop *(*of)(nacre_instance *instance) NACRE_NOEXCEPT;
   /* [any] Nonzero on the loop's own thread. */
   uint8_t (*is_current)(nacre_loop *loop) NACRE_NOEXCEPT;
@@ -34,7 +35,8 @@ typedef struct nacre_loop_v1 {
   void (*timer_arm)(nacre_timer *timer, uint64_t ns) NACRE_NOEXCEPT;
   /* [loop, main] As unwatch. */
   void (*timer_destroy)(nacre_timer *timer) NACRE_NOEXCEPT;
-  /* [any] Runs callback(opaque) on the loop soon. */
+  /* [any] Runs callback(opaque) on the loop soon. What has not run by the time that unrealize() has returned, or a
+   * realize() that failed, is dropped: none of it comes during or after destroy(), and `opaque` is freed by its owner. */
   void (*post)(nacre_loop *loop, nacre_callback callback, void *opaque) NACRE_NOEXCEPT;
   /* [any] Runs it on the loop and waits; at once when called on the loop itself. */
   void (*call)(nacre_loop *loop, nacre_callback callback, void *opaque) NACRE_NOEXCEPT;

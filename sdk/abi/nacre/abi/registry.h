@@ -5,7 +5,9 @@
 
 #include <nacre/abi/balloon.h>
 #include <nacre/abi/block.h>
+#include <nacre/abi/block_driver.h>
 #include <nacre/abi/chardev.h>
+#include <nacre/abi/chardev_driver.h>
 #include <nacre/abi/entry.h>
 #include <nacre/abi/error.h>
 #include <nacre/abi/irq.h>
@@ -16,6 +18,7 @@
 #include <nacre/abi/memory.h>
 #include <nacre/abi/mmio.h>
 #include <nacre/abi/net.h>
+#include <nacre/abi/net_driver.h>
 #include <nacre/abi/note.h>
 #include <nacre/abi/pci.h>
 #include <nacre/abi/props.h>

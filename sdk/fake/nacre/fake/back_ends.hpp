@@ -1,11 +1,13 @@
-// Fake back ends, whatever their id: a disk in memory, a wire that gives back what is written to it, a NIC whose frames
-// come back, a source of "random" bytes that are not.
+// Fake back ends, whatever their id: a disk in memory, a wire that gives back what is written to it or leads to a
+// vhost-user back end, a NIC whose frames come back, a source of "random" bytes that are not.
 #pragma once
 
 #include <nacre/abi/registry.h>
 
 #include <deque>
 #include <list>
+#include <memory>
+#include <nacre/fake/vhost_user_peer.hpp>
 #include <string>
 #include <vector>
 
@@ -23,8 +25,9 @@ struct nacre_chardev {
   nacre_instance* instance;
   nacre_chardev_events events;
   void* opaque;
-  std::string input;   // for the device
-  std::string output;  // from it
+  std::string input;                                 // for the device
+  std::string output;                                // from it
+  std::unique_ptr<nacre::fake::VhostUserPeer> peer;  // of a connected one
 };
 
 struct nacre_net {

@@ -40,6 +40,8 @@ struct nacre_loop {
   void destroy(nacre_timer* timer);
   // [any]
   void post(std::function<void()> function);
+  // Forgets what has been posted and has not run: what the host does after unrealize().
+  void drop_posts();
   // [any] Waits until it has run; at once on the loop's own thread.
   void call(const std::function<void()>& function);
 

@@ -1,5 +1,5 @@
-// A device with two registers in the guest's memory map: an identity at offset 0, and at offset 8 a number that goes up
-// by one with each read and takes what is written. A guest reaches them through /dev/mem.
+// A device with two registers in the guest's memory map, which may come and go while the guest runs: an identity at
+// offset 0, and at 8 a number that goes up by one with each read and takes what is written. See /dev/mem of a guest.
 #include <atomic>
 #include <nacre/plugin.hpp>
 
@@ -56,14 +56,12 @@ class @Class@ : public Device {
   static void on_write(void* self, uint64_t offset, uint32_t, uint64_t value) noexcept {
     if (offset == kCounter) static_cast<@Class@*>(self)->counter_ = static_cast<uint32_t>(value);
   }
-
   std::atomic<uint32_t> counter_ = 0;
   nacre_mmio_region* range_ = nullptr;
 };
 
-// It may come and go while the guest runs.
-constexpr nacre_type kType = device_type<@Class@>("@name@", "mmio", "two registers", kProps, NACRE_TYPE_HOTPLUGGABLE,
-                                                  1);
+constexpr nacre_type kType =
+    device_type<@Class@>("@name@", "mmio", "two registers", kProps, NACRE_TYPE_HOTPLUGGABLE, 1);
 
 }  // namespace
 
