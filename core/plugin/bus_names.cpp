@@ -6,10 +6,11 @@ namespace nacre {
 namespace {
 
 constexpr std::string_view kPci = "-pci";
-constexpr std::string_view kDevice = "-device";
+constexpr std::string_view kOtherBuses[] = {"-device", "-mmio"};
 
 std::string on_pci(std::string_view name) {
-  if (name.ends_with(kDevice)) name.remove_suffix(kDevice.size());
+  for (std::string_view other : kOtherBuses)
+    if (name.ends_with(other)) name.remove_suffix(other.size());
   return std::string(name) + std::string(kPci);
 }
 
