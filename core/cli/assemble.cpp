@@ -78,6 +78,9 @@ Status Assembly::add_back_ends() {
 }
 
 Status Assembly::add_devices() {
+  for (const GlobalProperty& global : options_.globals)
+    if (Status set = vm_->devices().set_default(global.driver, global.property, global.value); !set)
+      return fail("-global: {}", set.error().message);
   PlatformOptions platform;
   platform.ram_size = options_.memory;
   platform.vcpus = options_.cpu.cpus;

@@ -155,6 +155,17 @@ Status apply_object(Draft& draft, const Given& given) {
   return {};
 }
 
+Status apply_global(Draft& draft, const Given& given) {
+  const std::string_view text = given.text;
+  const size_t equals = text.find('='), dot = text.substr(0, equals).rfind('.');
+  if (equals == text.npos || dot == text.npos || dot == 0 || dot + 1 == equals)
+    return fail("-global: '{}' is not of the form DRIVER.PROPERTY=VALUE, such as pcie-root-port.fast-unplug=1.", text);
+  draft.options.globals.push_back({std::string(text.substr(0, dot)),
+                                   std::string(text.substr(dot + 1, equals - dot - 1)),
+                                   std::string(text.substr(equals + 1))});
+  return {};
+}
+
 Status apply_device(Draft& draft, const Given& given) {
   Device device{given.fields.text("driver"), given.fields.text("id"), given.fields.others};
   for (const Device& other : draft.options.devices)

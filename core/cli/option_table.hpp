@@ -62,6 +62,7 @@ Status apply_netdev(Draft& draft, const Given& given);
 Status apply_chardev(Draft& draft, const Given& given);
 Status apply_serial(Draft& draft, const Given& given);
 Status apply_device(Draft& draft, const Given& given);
+Status apply_global(Draft& draft, const Given& given);
 Status apply_object(Draft& draft, const Given& given);
 Status apply_qmp(Draft& draft, const Given& given);
 Status apply_api_channel(Draft& draft, const Given& given);

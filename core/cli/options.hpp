@@ -21,10 +21,10 @@ using Properties = std::vector<std::pair<std::string, std::string>>;
 // status 0. What a table of the command line knows is in `text`; the rest only the plugins know.
 struct HelpRequest {
   enum class Kind {
-    Text,        // print `text`, that is all
-    Types,       // print `text`, then the types of kind `of` that the plugins offer, each with its file
+    Text,     // print `text`, that is all
+    Types,    // print `text`, then the types of kind `of` that the plugins offer, each with its file
     OneType,  // print the properties of the type `name` of that kind
-    Plugins,     // print every plugin file with its state (`-plugin-list`)
+    Plugins,  // print every plugin file with its state (`-plugin-list`)
   };
   Kind kind = Kind::Text;
   std::string text = {};  // whole lines
@@ -48,6 +48,11 @@ struct Device {
   std::string driver;
   std::string id;         // empty when not given
   Properties properties;  // all but the driver and the id
+};
+
+// What devices of a driver are given where they are not told otherwise.
+struct GlobalProperty {
+  std::string driver, property, value;
 };
 
 struct Chardev {
@@ -110,6 +115,7 @@ struct Options {
   std::vector<NetOptions> netdevs;           // ids unique
   std::vector<Chardev> chardevs;             // ids unique, the one of -serial included
   std::string serial;                        // id of the chardev of the serial port, empty for no port
+  std::vector<GlobalProperty> globals;       // in order
   std::vector<Device> devices;               // in order; ids unique where given
   std::vector<std::string> iothreads;        // ids, at most 8
   std::vector<RandomSource> random_sources;  // ids unique, iothreads' included

@@ -57,6 +57,16 @@ TEST(Parse, ExampleOfQ35WithoutItsFirmware) {
   EXPECT_EQ(options.drives[0].engine(), BlockAio::Native);
 }
 
+TEST(Parse, Globals) {
+  Options options = with_rest("-global pcie-root-port.fast-unplug=1 -global org.x.foo.depth=a=b");
+  ASSERT_THAT(options.globals, SizeIs(2));
+  EXPECT_EQ(options.globals[0].driver, "pcie-root-port");
+  EXPECT_EQ(options.globals[0].property, "fast-unplug");
+  EXPECT_EQ(options.globals[0].value, "1");
+  EXPECT_EQ(options.globals[1].driver, "org.x.foo");
+  EXPECT_EQ(options.globals[1].value, "a=b");
+}
+
 TEST(Parse, KatasLine) {
   Options options = accepted(
       "-name sandbox-0123456789abcdef -uuid 3F2504E0-4F89-41D3-9A0C-0305E82C3301 -smp 2 -m 2048 -kernel /k/vmlinux "

@@ -119,8 +119,8 @@ Result<std::optional<Parsed>> parse_value(const nacre_prop& property, const std:
   using Outcome = std::optional<Parsed>;
   switch (property.type) {
     case NACRE_PROP_BOOL:
-      if (is_one_of(text, {"on", "true", "yes"})) return Outcome({1, "on"});
-      if (is_one_of(text, {"off", "false", "no"})) return Outcome({0, "off"});
+      if (is_one_of(text, {"on", "true", "yes", "1"})) return Outcome({1, "on"});
+      if (is_one_of(text, {"off", "false", "no", "0"})) return Outcome({0, "off"});
       return Outcome();
     case NACRE_PROP_U64:
     case NACRE_PROP_SIZE: {
@@ -250,6 +250,21 @@ Result<PropertyValues> PropertyValues::parse(const nacre_type& type, const Given
                               std::move((*parsed)->text), (*parsed)->number});
   }
   return values;
+}
+
+Result<std::string> PropertyValues::check(const nacre_type& type, const std::string& name, const std::string& text) {
+  const std::vector<nacre_prop> table = properties_of(type);
+  const nacre_prop* property = find_property(table, name);
+  if (!property) return unknown_property(type, table, name);
+  Result<std::optional<Parsed>> parsed = parse_value(*property, text);
+  if (!parsed) return fail("property '{}' of '{}': {}", property->name, type.name, parsed.error().message);
+  if (!*parsed) return bad_value(type, *property, text);
+  return std::string(property->name);
+}
+
+void PropertyValues::add_default(Given& given, const std::string& name, const std::string& text) {
+  auto same = [&](auto& one) { return with_hyphens(one.first) == with_hyphens(name); };
+  if (std::none_of(given.begin(), given.end(), same)) given.emplace_back(name, text);
 }
 
 std::vector<std::pair<std::string, std::string*>> PropertyValues::descriptors(const nacre_type& type, Given& given) {

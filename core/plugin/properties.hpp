@@ -38,6 +38,11 @@ class PropertyValues {
   // is required may be missing.
   static Result<PropertyValues> parse(const nacre_type& type, const Given& given, bool vacant = false);
 
+  // Returns the name of a property as the type has it. Fails as parse() does for a name or a value that is wrong.
+  static Result<std::string> check(const nacre_type& type, const std::string& name, const std::string& text);
+  // Adds a value for parse() where none is given.
+  static void add_default(Given& given, const std::string& name, const std::string& text);
+
   // Those of the values, to be read by parse(), that say a descriptor: the property's name in the table, and the text,
   // where another may be put.
   static std::vector<std::pair<std::string, std::string*>> descriptors(const nacre_type& type, Given& given);

@@ -71,18 +71,28 @@ TEST(Properties, ADescriptorMustBeOpen) {
 }
 
 TEST(Properties, EveryWayToSayYesAndNo) {
-  for (const char* yes : {"on", "true", "yes"}) {
+  for (const char* yes : {"on", "true", "yes", "1"}) {
     bool value = false;
     EXPECT_EQ(parse({{"read-only", yes}}).get_bool("read-only", value), NACRE_OK);
     EXPECT_TRUE(value);
   }
-  for (const char* no : {"off", "false", "no"}) {
+  for (const char* no : {"off", "false", "no", "0"}) {
     bool value = true;
     EXPECT_EQ(parse({{"read_only", no}}).get_bool("read-only", value), NACRE_OK);
     EXPECT_FALSE(value);
   }
   EXPECT_EQ(failure({{"read-only", "maybe"}}),
             "property 'read-only' of 'test-disk' cannot be 'maybe'; allowed: on or off.");
+}
+
+TEST(Properties, DefaultsOfTheUsersOwn) {
+  EXPECT_EQ(*PropertyValues::check(type(), "read_only", "1"), "read-only");
+  EXPECT_THAT(PropertyValues::check(type(), "raed-only", "1").error().message, HasSubstr("read-only"));
+  EXPECT_THAT(PropertyValues::check(type(), "num-queues", "17").error().message, HasSubstr("1 to 16"));
+  PropertyValues::Given given = {{"read_only", "off"}};
+  PropertyValues::add_default(given, "read-only", "on");
+  PropertyValues::add_default(given, "num-queues", "2");
+  EXPECT_THAT(given, ::testing::ElementsAre(::testing::Pair("read_only", "off"), ::testing::Pair("num-queues", "2")));
 }
 
 TEST(Properties, Numbers) {

@@ -81,6 +81,15 @@ nacre_instance* Devices::find(const std::string& id) {
   return found == devices_.end() ? nullptr : found->get();
 }
 
+Status Devices::set_default(const std::string& driver, const std::string& property, const std::string& value) {
+  Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, resolve_bus_name(registry_, driver).driver);
+  if (!loaded) return loaded.error();
+  Result<std::string> name = PropertyValues::check(*loaded->type, property, value);
+  if (!name) return name.error();
+  defaults_.insert(defaults_.begin(), {loaded->type->name, *name, value});  // the last word of the user's counts
+  return {};
+}
+
 Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver, const std::string& id,
                                                       Properties properties, bool vacant) {
   // Among several plugins that offer the driver, the one of this id.
@@ -90,7 +99,7 @@ Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver,
                 name.driver);
   Result<LoadedType> loaded = registry_.load(NACRE_KIND_DEVICE, name.driver, take(properties, "plugin"));
   if (!loaded) return loaded.error();
-  const bool pci = name.pci || std::string_view(loaded->type->bus) == "pci";
+  const bool pci = name.pci || (loaded->type->bus && std::string_view(loaded->type->bus) == "pci");
   if (pci && !vm_.platform().pci())
     return fail("driver '{}' needs PCI, which machine '{}' does not have.", driver, vm_.machine().type_name());
   std::map<std::string, std::string> place_words;
@@ -99,6 +108,8 @@ Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver,
   if (pci)
     for (const char* word : kPciWords)
       if (!declares(*loaded->type, word)) place_words[word] = take(properties, word);
+  for (const Default& one : defaults_)
+    if (one.driver == loaded->type->name) PropertyValues::add_default(properties, one.property, one.value);
   Result<std::vector<nacre_instance::Passed>> passed = take_passed(vm_.passed_fds(), *loaded->type, properties);
   if (!passed) return passed.error();
   Result<PropertyValues> values = PropertyValues::parse(*loaded->type, properties, vacant);

@@ -43,6 +43,10 @@ class Devices {
   // Takes all away; what they leave behind is taken back.
   void clear();
 
+  // What devices of this driver are given from now on, where the user says nothing else. Fails for a driver or a
+  // property that there is not, and for a wrong value.
+  Status set_default(const std::string& driver, const std::string& property, const std::string& value);
+
   nacre_instance* find(const std::string& id);
   const std::vector<std::unique_ptr<nacre_instance>>& all() const { return devices_; }
 
@@ -62,6 +66,10 @@ class Devices {
 
   VirtualMachine& vm_;
   Registry& registry_;
+  struct Default {
+    std::string driver, property, value;
+  };
+  std::vector<Default> defaults_;
   std::vector<std::unique_ptr<nacre_instance>> devices_;
   uint32_t unnamed_ = 0;
 };
