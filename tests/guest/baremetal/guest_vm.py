@@ -70,7 +70,11 @@ class Bench:
 
     def start(self, words, **options):
         """Starts a guest; the options are those of arguments(). Use it in a `with`."""
-        return Guest(self, self.arguments(words, **options))
+        return self.run(self.arguments(words, **options))
+
+    def run(self, arguments):
+        """The same with a whole command line."""
+        return Guest(self, arguments)
 
 
 class Guest(vmm.Vmm):

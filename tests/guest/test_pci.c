@@ -1,0 +1,195 @@
+// A guest that does to configuration space what no system does. The machine has a disk on PCI at slot 2 and a root port
+// at slot 3; the sums that it prints at boot must be the same after each reset.
+#include "console.h"
+#include "cpu.h"
+#include "machine.h"
+#include "pci.h"
+#include "test.h"
+
+enum { CONFIG_BYTES = 256, EXTENDED_BYTES = 4096, ECAM_REGISTER = 0x60 };
+enum { COMMAND = 0x04, COMMAND_MEMORY = 2, COMMAND_MASTER = 4, BAR0 = 0x10 };
+enum { DISK = 2 << 3, VENDOR_VIRTIO = 0x1af4, DEVICE_DISK = 0x1042, CAPABILITY_VENDOR = 9, CAPABILITY_MSIX = 0x11 };
+enum { WINDOW = 0xc0000000, SOMEWHERE_ELSE = 0xd0000000 };
+
+static u64 noise_state = 0x9e3779b97f4a7c15ull;
+static u32 noise(void) {
+  noise_state ^= noise_state << 13;
+  noise_state ^= noise_state >> 7;
+  noise_state ^= noise_state << 17;
+  return (u32)(noise_state >> 16);
+}
+
+static bool add_to_sum(pci_function function, void* context) {
+  u64* sum = context;
+  for (u32 offset = 0; offset < CONFIG_BYTES; offset += 4)
+    *sum = (*sum ^ pci_port_read(function, offset, 4) ^ (u64)function << 32) * 0x100000001b3ull;
+  return true;
+}
+
+// Of all registers of all functions: the state that a reset brings back.
+static enum test_result pci_power_on_state(void) {
+  u64 sum = 0;
+  CHECK(pci_for_each(add_to_sum, &sum), "a visit was broken off");
+  console_printf("PCISUM %lx\n", sum);
+  return TEST_PASS;
+}
+
+static bool same_both_ways(pci_function function, void* context) {
+  u32* wrong = context;
+  for (u32 offset = 0; offset < CONFIG_BYTES; ++offset) {
+    for (u32 width = 1; width <= 4; width *= 2) {
+      if (offset % width) continue;
+      u32 whole = pci_port_read(function, offset & ~3u, 4) >> 8 * (offset & 3);
+      u32 expected = width == 4 ? whole : whole & ((1u << 8 * width) - 1);
+      u32 by_ports = pci_port_read(function, offset, width), by_memory = pci_memory_read(function, offset, width);
+      if (by_ports == expected && by_memory == expected) continue;
+      *wrong = (u32)function << 16 | offset << 4 | width;
+      return false;
+    }
+  }
+  return true;
+}
+
+static enum test_result pci_ports_and_memory_agree(void) {
+  u32 wrong = 0;
+  CHECK(pci_for_each(same_both_ways, &wrong), "function 0x%x, offset 0x%x, width %u differ", wrong >> 16,
+        wrong >> 4 & 0xfff, wrong & 15);
+  return TEST_PASS;
+}
+
+static enum test_result pci_absent_functions(void) {
+  static const pci_function kAbsent[] = {1 << 3, DISK + 1, 0x1e << 3, 5 << 8, 0x7f << 8 | 0xff, 0xff << 8 | 0xff};
+  for (u32 i = 0; i < COUNT_OF(kAbsent); ++i) {
+    for (u32 offset = 0; offset < CONFIG_BYTES; offset += 4) {
+      pci_port_write(kAbsent[i], offset, 4, 0);
+      pci_memory_write(kAbsent[i], offset, 4, 0);
+      CHECK(pci_port_read(kAbsent[i], offset, 4) == ~0u, "0x%x is there by ports", kAbsent[i]);
+      CHECK(pci_memory_read(kAbsent[i], offset, 4) == ~0u, "0x%x is there by memory", kAbsent[i]);
+      CHECK(pci_memory_read(kAbsent[i], offset + 1, 1) == 0xff, "0x%x has a byte", kAbsent[i]);
+    }
+  }
+  return TEST_PASS;
+}
+
+// Accesses that cross registers, and of eight bytes: whatever they do, the next ordinary one works.
+static enum test_result pci_odd_accesses(void) {
+  u64 base = word_number("ecam", 0) + ((u64)DISK << 12);
+  for (u32 offset = 0; offset < EXTENDED_BYTES - 8; offset += 3) {
+    (void)mmio_read16(base + offset);
+    (void)mmio_read32(base + offset);
+    (void)mmio_read64(base + offset);
+  }
+  for (u32 offset = 0x40; offset < CONFIG_BYTES - 8; offset += 5) mmio_write64(base + offset, 0);
+  CHECK(pci_port_read(DISK, 0, 4) == (DEVICE_DISK << 16 | VENDOR_VIRTIO), "the disk is no disk any more");
+  return TEST_PASS;
+}
+
+static bool size_bars(pci_function function, void* context) {
+  const char** why = context;
+  u32 bars = pci_port_read(function, 0x0e, 1) & 0x7f ? 2 : 6;
+  pci_port_write(function, COMMAND, 2, COMMAND_MEMORY | COMMAND_MASTER);
+  for (u32 i = 0; i < bars; ++i) {
+    u32 offset = BAR0 + 4 * i, before = pci_port_read(function, offset, 4);
+    pci_port_write(function, offset, 4, ~0u);
+    // What is writable is one run of ones at the top (PCI 3.0 §6.2.5.1); the low bits tell the kind
+    u32 rest = ~(pci_port_read(function, offset, 4) & ~15u);
+    if (rest & (rest + 1)) *why = "the size of a BAR is no power of two";
+    pci_port_write(function, offset, 4, before);
+    if (pci_port_read(function, offset, 4) != before) *why = "a BAR does not come back";
+  }
+  pci_port_write(function, COMMAND, 2, 0);
+  return !*why;
+}
+
+static enum test_result pci_bars_are_sized(void) {
+  const char* why = NULL;
+  pci_for_each(size_bars, &why);
+  CHECK(!why, "%s", why);
+  return TEST_PASS;
+}
+
+// The disk's 64-bit BAR with its registers, in the 32-bit window.
+static enum test_result pci_registers_move(void) {
+  u32 bar = BAR0 + 4 * 2;
+  pci_port_write(DISK, bar, 4, WINDOW);
+  pci_port_write(DISK, bar + 4, 4, 0);
+  pci_port_write(DISK, COMMAND, 2, COMMAND_MEMORY);
+  u16 queues = mmio_read16(WINDOW + 0x12);
+  CHECK(queues >= 1 && queues <= 64, "%u queues", queues);
+  for (u32 i = 0; i < 50; ++i) {
+    u32 to = i & 1 ? WINDOW : SOMEWHERE_ELSE, from = i & 1 ? SOMEWHERE_ELSE : WINDOW;
+    pci_port_write(DISK, bar, 4, to);
+    CHECK(mmio_read16(to + 0x12u) == queues, "move %u: the registers are not at 0x%x", i, to);
+    CHECK(mmio_read16(from + 0x12u) == 0xffff, "move %u: something is left at 0x%x", i, from);
+  }
+  pci_port_write(DISK, COMMAND, 2, 0);
+  CHECK(mmio_read16(WINDOW + 0x12) == 0xffff, "the registers are there without decoding");
+  return TEST_PASS;
+}
+
+// Over RAM, the configuration space itself, the local APIC, at the end of the address space.
+static enum test_result pci_bars_in_the_way(void) {
+  static const u32 kPlaces[] = {0, 0x100000, 0x1000000, 0xb0000000, 0xfec00000, 0xfee00000, 0xffffc000, 0x7fffc000};
+  volatile u64 witness = 0x1122334455667788ull;
+  for (u32 i = 0; i < COUNT_OF(kPlaces); ++i) {
+    for (u32 bar = 1; bar <= 2; ++bar) {
+      pci_port_write(DISK, BAR0 + 4 * bar, 4, kPlaces[i]);
+      pci_port_write(DISK, BAR0 + 4 * 3, 4, 0);
+    }
+    pci_port_write(DISK, COMMAND, 2, COMMAND_MEMORY);
+    CHECK(witness == 0x1122334455667788ull, "memory reads otherwise with a BAR at 0x%x", kPlaces[i]);
+    CHECK(pci_memory_read(DISK, 0, 2) == VENDOR_VIRTIO, "no configuration with a BAR at 0x%x", kPlaces[i]);
+    pci_port_write(DISK, COMMAND, 2, 0);
+  }
+  return TEST_PASS;
+}
+
+// MSI-X: every word of the table and beyond, masks and enables in between.
+static enum test_result pci_interrupt_table(void) {
+  u32 capability = pci_capability(DISK, CAPABILITY_MSIX, 0);
+  CHECK(capability, "the disk has no MSI-X");
+  pci_port_write(DISK, BAR0 + 4, 4, WINDOW);
+  pci_port_write(DISK, COMMAND, 2, COMMAND_MEMORY | COMMAND_MASTER);
+  for (u32 round = 0; round < 4; ++round) {
+    for (u32 offset = 0; offset < 0x1000; offset += 4) mmio_write32(WINDOW + offset, noise());
+    for (u32 offset = 1; offset < 0x1000; offset += 97) mmio_write64(WINDOW + offset, noise());
+    pci_port_write(DISK, capability + 2, 2, noise());
+  }
+  pci_port_write(DISK, capability + 2, 2, 0);
+  pci_port_write(DISK, COMMAND, 2, 0);
+  return TEST_PASS;
+}
+
+static bool make_noise(pci_function function, void* context) {
+  (void)context;
+  for (u32 i = 0; i < 2000; ++i) {
+    u32 width = 1u << noise() % 3, offset = (noise() % CONFIG_BYTES) & ~(width - 1);
+    pci_port_write(function, offset, width, noise());
+  }
+  return true;
+}
+
+// The last: it also moves the configuration space away. Ports go on telling who is there.
+static enum test_result pci_noise(void) {
+  pci_for_each(make_noise, NULL);
+  for (u32 i = 0; i < 2000; ++i) {
+    u32 width = 1u << noise() % 3;
+    pci_memory_write((u16)noise(), noise() % EXTENDED_BYTES & ~(width - 1), width, noise());
+  }
+  CHECK(pci_port_read(DISK, 0, 4) == (DEVICE_DISK << 16 | VENDOR_VIRTIO), "the disk is no disk any more");
+  CHECK(pci_port_read(0, 0, 2) == 0x8086, "the host bridge is gone");
+  return TEST_PASS;
+}
+
+static const struct test kTests[] = {
+    {"pci_power_on_state", pci_power_on_state},
+    {"pci_ports_and_memory_agree", pci_ports_and_memory_agree},
+    {"pci_absent_functions", pci_absent_functions},
+    {"pci_odd_accesses", pci_odd_accesses},
+    {"pci_bars_are_sized", pci_bars_are_sized},
+    {"pci_registers_move", pci_registers_move},
+    {"pci_bars_in_the_way", pci_bars_in_the_way},
+    {"pci_interrupt_table", pci_interrupt_table},
+    {"pci_noise", pci_noise},
+};
+const struct theme theme_pci = {"pci", kTests, COUNT_OF(kTests), false};
