@@ -56,6 +56,13 @@ def md5(path, count=None):
         return hashlib.md5(file.read(count)).hexdigest()
 
 
+def held(pid):
+    """What the process holds: descriptors, threads, mappings."""
+    descriptors = sorted(re.sub(r"\d+", "N", os.readlink(f"/proc/{pid}/fd/{fd}")) for fd in os.listdir(f"/proc/{pid}/fd"))
+    mappings = len(pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines())
+    return descriptors, len(os.listdir(f"/proc/{pid}/task")), mappings
+
+
 @contextlib.contextmanager
 def ext4(bench):
     """A directory on ext4, which does direct I/O; a temporary directory in memory does not."""
