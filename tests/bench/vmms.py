@@ -33,6 +33,8 @@ class Nacre:
         if guest.disk:
             words += ["-drive", f"id=rootfs,file={guest.disk},direct=off",
                       "-device", f"virtio-blk-{self.bus},drive=rootfs,id=rootfs"]
+        if self.bus == "pci":
+            words += ["-device", "pcie-root-port,id=rp0,bus=pcie.0,port=1,fast-unplug=on"]
         if guest.balloon:
             words += ["-device", f"virtio-balloon-{self.bus},id=balloon"]
         if guest.tap:
