@@ -16,7 +16,7 @@ import traceback
 
 import qmp_client
 import vmm
-from microvm_guest import Bench, product
+from linux_guest import Bench, product
 
 HERE = pathlib.Path(__file__).resolve().parent
 TRIES = 3  # of a case, and of the host VM
