@@ -1,5 +1,6 @@
 #include "mc146818.hpp"
 
+#include <algorithm>
 #include <ctime>
 
 namespace nacre::rtc {
@@ -27,8 +28,9 @@ constexpr uint8_t kSet = 0x80, kPeriodicOn = 0x40, kAlarmOn = 0x20, kUpdateOn = 
 constexpr uint8_t kInterrupt = 0x80, kPeriodic = 0x40, kAlarm = 0x20, kUpdate = 0x10;                             // C
 constexpr uint8_t kPower = 0x80;                                                                                  // D
 constexpr uint8_t kAfternoon = 0x80;
-constexpr uint8_t kAnyFrom = 0xc0;        // an alarm byte from here up matches everything
-constexpr int64_t kUpdateTime = 244'000;  // ns before a second's end
+constexpr uint8_t kAnyFrom = 0xc0;          // an alarm byte from here up matches everything
+constexpr int64_t kLatest = 9'000'000'000;  // seconds: 2255
+constexpr int64_t kUpdateTime = 244'000;    // ns before a second's end
 
 constexpr int64_t kSecondNs = 1'000'000'000, kCrystal = 32768;  // Hz
 
@@ -85,6 +87,12 @@ void Mc146818::show_time(int64_t now) {
   bytes_[kCentury] = encode(fields.tm_year / 100 + 19);
 }
 
+// Nanoseconds reach to the year 2262, and this clock from 1970 to 2255.
+void Mc146818::set_offset(int64_t offset, int64_t now) {
+  offset_ = std::clamp(offset, -now, kLatest * kSecond - now);
+  seen_ = now + offset_;
+}
+
 void Mc146818::take_time(int64_t now) {
   tm fields{};
   fields.tm_sec = decode(bytes_[kSeconds]);
@@ -98,8 +106,7 @@ void Mc146818::take_time(int64_t now) {
   fields.tm_mon = decode(bytes_[kMonth]) - 1;
   fields.tm_year = decode(bytes_[kYear]) + (decode(bytes_[kCentury]) - 19) * 100;
   // timegm() takes fields of any size: nonsense from the guest is some other time.
-  offset_ = static_cast<int64_t>(timegm(&fields)) * kSecond - now;
-  seen_ = now + offset_;
+  set_offset(std::min<int64_t>(timegm(&fields), kLatest) * kSecond - now, now);
 }
 
 // The periodic interrupt counts the crystal's cycles down by a power of two; 0: it is off.
@@ -211,8 +218,7 @@ void Mc146818::reset(int64_t now) {
 
 void Mc146818::load(const State& state, int64_t now) {
   bytes_ = state.bytes;
-  offset_ = state.offset;
-  seen_ = now + offset_;
+  set_offset(state.offset, now);
 }
 
 }  // namespace nacre::rtc

@@ -42,6 +42,7 @@ class Mc146818 {
   void advance(int64_t now);
   void show_time(int64_t now);
   void take_time(int64_t now);
+  void set_offset(int64_t offset, int64_t now);
   uint8_t encode(int value) const;
   int decode(uint8_t value) const;
   bool alarm_is(uint8_t index, int value) const;

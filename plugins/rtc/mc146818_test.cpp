@@ -131,6 +131,13 @@ TEST(Mc146818, TakesNonsense) {
       clock.line(kStart + kSecond);
       clock.next_event();
     }
+  for (int64_t offset : {INT64_MAX, INT64_MIN}) {
+    Mc146818::State state = clock.save();
+    state.offset = offset;
+    clock.load(state, kStart);
+    clock.read(0, kStart);
+    clock.line(kStart + kSecond);
+  }
 }
 
 }  // namespace
