@@ -106,7 +106,7 @@ void Mc146818::take_time(int64_t now) {
   fields.tm_mon = decode(bytes_[kMonth]) - 1;
   fields.tm_year = decode(bytes_[kYear]) + (decode(bytes_[kCentury]) - 19) * 100;
   // timegm() takes fields of any size: nonsense from the guest is some other time.
-  set_offset(std::min<int64_t>(timegm(&fields), kLatest) * kSecond - now, now);
+  set_offset(std::clamp<int64_t>(timegm(&fields), 0, kLatest) * kSecond - now, now);
 }
 
 // The periodic interrupt counts the crystal's cycles down by a power of two; 0: it is off.

@@ -131,6 +131,12 @@ TEST(Mc146818, TakesNonsense) {
       clock.line(kStart + kSecond);
       clock.next_event();
     }
+  // 65 centuries before and 14 after what nanoseconds reach
+  for (auto [century, year] : {std::pair{uint8_t{0}, uint8_t{0}}, {uint8_t{0xff}, uint8_t{0xff}}}) {
+    clock.write(kCentury, century, kStart);
+    clock.write(9, year, kStart);
+    clock.line(kStart + kSecond);
+  }
   for (int64_t offset : {INT64_MAX, INT64_MIN}) {
     Mc146818::State state = clock.save();
     state.offset = offset;
