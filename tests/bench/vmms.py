@@ -79,8 +79,8 @@ class Qemu:
 class QemuQ35(Qemu):
     """The machine on which QEMU can add a disk while the guest runs: PCIe with a root port."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, binary, firmware=None):
+        super().__init__("", binary, firmware)
         self.name = "QEMU q35"
 
     def command(self, guest, qmp):
@@ -98,4 +98,4 @@ def by_name(name, binary, plugins, firmware=None):
     """Returns the program of that name, as `inside` gets it on its command line."""
     return {"nacre": lambda: Nacre(binary, plugins), "nacre-q35": lambda: Nacre(binary, plugins, "q35"),
             "qemu": lambda: Qemu("", binary, firmware),
-            "qemu-q35": QemuQ35, "qemu-tuned": lambda: Qemu(TUNED, binary, firmware)}[name]()
+            "qemu-q35": lambda: QemuQ35(binary, firmware), "qemu-tuned": lambda: Qemu(TUNED, binary, firmware)}[name]()
