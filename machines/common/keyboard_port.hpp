@@ -1,8 +1,7 @@
 // Port 0x64 without a keyboard controller.
 #pragma once
 
-#include <nacre/boundary.hpp>
-#include <utility>
+#include "machines/common/claimed_ports.hpp"
 
 namespace nacre::machine {
 
@@ -12,25 +11,16 @@ namespace nacre::machine {
 // nowhere, so such a kernel soon takes its next way.
 class KeyboardPort {
  public:
-  KeyboardPort() = default;
-  ~KeyboardPort() {
-    if (region_) sdk::host.mmio->release(std::exchange(region_, nullptr));
-  }
-  KeyboardPort(const KeyboardPort&) = delete;
-  KeyboardPort& operator=(const KeyboardPort&) = delete;
-
   // [main] Takes the port. Fails when another device has it.
   sdk::Status claim(nacre_instance* machine, nacre_error* slot) {
     static constexpr nacre_mmio_ops kOps{sizeof(nacre_mmio_ops), 0,
                                          [](void*, uint64_t, uint32_t) noexcept -> uint64_t { return 0xfd; },
                                          [](void*, uint64_t, uint32_t, uint64_t) noexcept {}};
-    return sdk::ErrorSlot::wrap(slot, "port 0x64 is not free", [&](nacre_error* error) {
-      return sdk::host.mmio->claim(machine, NACRE_SPACE_PIO, 0x64, 1, 0, &kOps, nullptr, &region_, error);
-    });
+    return port_.claim(machine, 0x64, 1, &kOps, nullptr, "port 0x64 is not free", slot);
   }
 
  private:
-  nacre_mmio_region* region_ = nullptr;
+  ClaimedPorts port_;
 };
 
 }  // namespace nacre::machine

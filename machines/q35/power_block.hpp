@@ -4,8 +4,8 @@
 
 #include <atomic>
 #include <ctime>
-#include <nacre/boundary.hpp>
-#include <utility>
+
+#include "machines/common/claimed_ports.hpp"
 
 namespace nacre::q35 {
 
@@ -13,19 +13,10 @@ class PowerBlock {
  public:
   static constexpr uint16_t kBase = 0x600;
 
-  PowerBlock() = default;
-  ~PowerBlock() {
-    if (region_) sdk::host.mmio->release(std::exchange(region_, nullptr));
-  }
-  PowerBlock(const PowerBlock&) = delete;
-  PowerBlock& operator=(const PowerBlock&) = delete;
-
   // [main] Takes the ports. Fails when another device has them.
   sdk::Status claim(nacre_instance* machine, nacre_error* slot) {
     static constexpr nacre_mmio_ops kOps{sizeof(nacre_mmio_ops), 0, on_read, on_write};
-    return sdk::ErrorSlot::wrap(slot, "the power management ports are not free", [&](nacre_error* error) {
-      return sdk::host.mmio->claim(machine, NACRE_SPACE_PIO, kBase, kPorts, 0, &kOps, this, &region_, error);
-    });
+    return ports_.claim(machine, kBase, kPorts, &kOps, this, "the power management ports are not free", slot);
   }
 
   // The timer's 24 bits at a time of the monotonic clock, in nanoseconds: 3.579545 MHz (ACPI 6.4 §4.8.3.3).
@@ -58,7 +49,7 @@ class PowerBlock {
   }
 
   std::atomic<uint16_t> enable_{0};
-  nacre_mmio_region* region_ = nullptr;
+  machine::ClaimedPorts ports_;
 };
 
 }  // namespace nacre::q35
