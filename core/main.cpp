@@ -12,6 +12,7 @@
 #include "core/base/log.hpp"
 #include "core/cli/assemble.hpp"
 #include "core/cli/daemon.hpp"
+#include "core/cli/inherited.hpp"
 #include "core/cli/options.hpp"
 #include "core/cli/plugin_command.hpp"
 #include "core/cli/tell.hpp"
@@ -57,11 +58,12 @@ int main(int argc, char** argv) {
   if (!options) return refuse(options.error());
   if (options->help) return cli::tell(*options);
 
+  if (options->confined()) cli::close_inherited(options->descriptors);
   std::optional<cli::Daemon> daemon;
   if (options->daemonize) {
     Result<cli::Daemon> started = cli::Daemon::start();
     if (!started) return refuse(started.error());
-    daemon.emplace(std::move(*started));
+    daemon = *started;
   }
   if (!options->log_file.empty())
     if (Status opened = log::open(options->log_file); !opened) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
 
 #include "qmp/schema.hpp"
 #include "qmp/text.hpp"
@@ -130,6 +131,8 @@ Result<json::value> Dispatcher::carry_out(const json::object& request, Context& 
   Handler handler = command->handler;
   try {
     return handler(given, context);
+  } catch (const std::bad_alloc&) {
+    return fail("'{}' failed: the host has no memory for it.", wanted);
   } catch (const std::exception& exception) {
     return fail("'{}' failed: {}.", wanted, exception.what());
   }

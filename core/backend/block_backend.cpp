@@ -22,10 +22,12 @@ namespace {
 
 constexpr uint64_t kSector = 512;
 constexpr uint32_t kMaxAlignment = 4096;
+constexpr int kLockTries = 100;  // with wait_for_lock, half a second
+constexpr timespec kLockPause{0, 5'000'000};
 
 // The drives of this process: locks tell one open file from another, not who holds it.
-std::mutex g_open_mutex;
-std::vector<const BlockBackend*> g_open;
+Mutex g_open_mutex;
+std::vector<const BlockBackend*> g_open NACRE_GUARDED_BY(g_open_mutex);
 
 const char* kind_of(mode_t mode) {
   if (S_ISDIR(mode)) return "a directory";
@@ -75,7 +77,7 @@ Result<std::shared_ptr<BlockBackend>> BlockBackend::open(BlockOptions options, s
 }
 
 BlockBackend::~BlockBackend() {
-  std::lock_guard lock(g_open_mutex);
+  MutexLock lock(g_open_mutex);
   std::erase(g_open, this);
 }
 
@@ -97,9 +99,11 @@ Status BlockBackend::open_file() {
                     options_.id, file, file);
       case EACCES:
       case EPERM:
-        return fail("drive '{}': no permission to open '{}' for {}; change its mode or owner{}.", options_.id, file,
-                    options_.readonly ? "reading" : "reading and writing",
-                    options_.readonly ? "" : ", or use readonly=on");
+        return fail(
+            "drive '{}': no permission to open '{}' for {}; change its mode or owner, or -landlock where that is "
+            "given{}.",
+            options_.id, file, options_.readonly ? "reading" : "reading and writing",
+            options_.readonly ? "" : ", or use readonly=on");
       case EROFS:
         return fail("drive '{}': '{}' is on a read-only file system; use readonly=on.", options_.id, file);
       default:
@@ -109,6 +113,10 @@ Status BlockBackend::open_file() {
   fd_ = Fd(fd);
   if (::fstat(fd, &status) < 0) return fail("drive '{}': cannot examine '{}': {}.", options_.id, file, strerror(errno));
   if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) return wrong_kind(options_, status.st_mode);
+  // The flag was for the opening alone. io_uring takes it for a promise that no request blocks, which not every file
+  // system keeps, and would wait for a slow disk in the thread that submits.
+  if (int set = ::fcntl(fd, F_GETFL); set < 0 || ::fcntl(fd, F_SETFL, set & ~O_NONBLOCK) < 0)
+    return fail("drive '{}': cannot examine '{}': {}.", options_.id, options_.file, strerror(errno));
   block_device_ = S_ISBLK(status.st_mode);
   device_ = block_device_ ? status.st_rdev : status.st_dev;
   inode_ = block_device_ ? 0 : status.st_ino;
@@ -116,13 +124,18 @@ Status BlockBackend::open_file() {
 }
 
 Status BlockBackend::claim() {
-  std::lock_guard lock(g_open_mutex);
+  MutexLock lock(g_open_mutex);
   for (const BlockBackend* other : g_open) {
     if (other->device_ != device_ || other->inode_ != inode_ || other->block_device_ != block_device_) continue;
     if (!other->options_.readonly || !options_.readonly)
       return used_twice(options_, fmt::format("drive '{}' of this machine", other->options_.id));
   }
-  switch (lock_image(fd_.get(), options_.readonly)) {
+  ImageLock taken = lock_image(fd_.get(), options_.readonly);
+  for (int tries = 1; taken == ImageLock::Busy && options_.wait_for_lock && tries < kLockTries; ++tries) {
+    ::nanosleep(&kLockPause, nullptr);
+    taken = lock_image(fd_.get(), options_.readonly);
+  }
+  switch (taken) {
     case ImageLock::Taken:
       break;
     case ImageLock::Busy:

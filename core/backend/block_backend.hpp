@@ -6,7 +6,6 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "core/backend/block_driver.hpp"
@@ -14,6 +13,7 @@
 #include "core/backend/block_statistics.hpp"
 #include "core/backend/block_throttle.hpp"
 #include "core/base/fd.hpp"
+#include "core/base/mutex.hpp"
 #include "core/base/result.hpp"
 
 namespace nacre {
@@ -43,7 +43,7 @@ class BlockBackend {
 
   BlockThrottle& throttle() { return throttle_; }
   // Held while a block that a write covers in part is read, changed and written.
-  std::mutex& read_modify_write() { return read_modify_write_; }
+  Mutex& read_modify_write() { return read_modify_write_; }
   BlockStatistics& statistics() { return statistics_; }
 
   // A request that the host could not carry out: "read", "write", "flush", ..., and an errno.
@@ -77,7 +77,7 @@ class BlockBackend {
   BlockThrottle throttle_;
   BlockStatistics statistics_;
   std::function<void(const Failure&)> failed_;
-  std::mutex read_modify_write_;
+  Mutex read_modify_write_;
   struct Reports {
     std::atomic<uint64_t> last{0};  // CLOCK_MONOTONIC, ns
     std::atomic<uint32_t> withheld{0};

@@ -5,6 +5,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <chrono>
+#include <memory>
+#include <thread>
+
 #include "core/backend/test_files.hpp"
 
 namespace nacre {
@@ -215,6 +219,18 @@ TEST(BlockBackend, AnotherProcessIsLockedOut) {
     EXPECT_THAT(refusal(options(file, true)), HasSubstr("another process uses it"));
   }
   EXPECT_EQ(refusal(options(file)), "opened");
+  {
+    auto leaving = std::make_unique<OtherProcess>(file, false);
+    ASSERT_TRUE(leaving->has_it());
+    std::thread soon([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(30));
+      leaving.reset();
+    });
+    BlockOptions patient = options(file);
+    patient.wait_for_lock = true;
+    EXPECT_EQ(refusal(patient), "opened");
+    soon.join();
+  }
   {
     OtherProcess reader(file, true);
     ASSERT_TRUE(reader.has_it());

@@ -8,11 +8,11 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
-#include <ctime>
 
 #include "core/backend/block_transfer.hpp"
 #include "core/backend/block_workers.hpp"
 #include "core/base/log.hpp"
+#include "core/loop/clock.hpp"
 
 namespace nacre {
 
@@ -20,12 +20,6 @@ namespace {
 
 constexpr size_t kBatch = 64;  // requests given back by one call
 constexpr uint64_t kRetryNs = 1'000'000;
-
-uint64_t now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 const char* name_of(uint32_t op) {
   return op == NACRE_BLOCK_FLUSH ? "flush" : op == NACRE_BLOCK_READ ? "read" : "write";
@@ -67,7 +61,7 @@ BlockChannel::~BlockChannel() {
   if (retry_) loop_.destroy(retry_);
   if (driver_open_) backend_->driver()->close();
   // A worker may still be leaving finished_by_worker().
-  std::lock_guard lock(finished_mutex_);
+  MutexLock lock(finished_mutex_);
 }
 
 // On the first request, in the loop's thread: a ring belongs to the thread that made it, and a disk that nobody uses
@@ -138,7 +132,7 @@ void BlockChannel::admit(nacre_block_request& request) {
 // Passes on what the limit allows, in order, and sets the timer for the next.
 void BlockChannel::release_throttled() {
   while (!throttled_.empty()) {
-    if (uint64_t wait = backend_->throttle().take(now_ns())) {
+    if (uint64_t wait = backend_->throttle().take(monotonic_ns())) {
       loop_.arm(timer_, wait);
       return;
     }
@@ -259,7 +253,7 @@ void BlockChannel::ring_completed(nacre_block_request& request, int result) {
 
 void BlockChannel::finished_by_worker(nacre_block_request& request) {
   // The signal is given under the lock: once the loop has seen the request, the channel may be gone.
-  std::lock_guard lock(finished_mutex_);
+  MutexLock lock(finished_mutex_);
   bool first = finished_.empty();
   finished_.push(request);
   if (!first) return;
@@ -271,7 +265,7 @@ void BlockChannel::finished_by_worker(nacre_block_request& request) {
 void BlockChannel::progress() {
   BlockQueue finished;
   {
-    std::lock_guard lock(finished_mutex_);
+    MutexLock lock(finished_mutex_);
     finished = std::move(finished_);
   }
   done_.append(std::move(finished));

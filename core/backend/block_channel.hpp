@@ -5,12 +5,12 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 
 #include "core/backend/block_backend.hpp"
 #include "core/backend/block_request.hpp"
 #include "core/backend/block_ring.hpp"
 #include "core/base/fd.hpp"
+#include "core/base/mutex.hpp"
 #include "core/loop/event_loop.hpp"
 
 namespace nacre {
@@ -84,8 +84,8 @@ class BlockChannel {
   BlockQueue throttled_;     // wait for the drive's limit
   BlockQueue done_;          // to be given back
 
-  std::mutex finished_mutex_;
-  BlockQueue finished_;  // by workers; guarded by finished_mutex_
+  Mutex finished_mutex_;
+  BlockQueue finished_ NACRE_GUARDED_BY(finished_mutex_);  // by workers
 };
 
 }  // namespace nacre

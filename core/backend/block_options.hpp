@@ -34,6 +34,9 @@ struct BlockOptions {
   BlockAio aio = BlockAio::Default;
   bool discard = false;  // discard=unmap
   DetectZeroes detect_zeroes = DetectZeroes::Off;
+  // Where another process holds the image, wait a moment for it. For a start: a killed VMM's image is free only when
+  // the kernel has ended the requests that were under way in its io_uring, which is after the process has gone.
+  bool wait_for_lock = false;
   uint64_t iops_total = 0;  // requests per second of the whole drive, 0 .. kMaxIops; 0: no limit
 
   // The engine asked for, with Default resolved.

@@ -5,7 +5,11 @@
 namespace nacre {
 
 BlockRing::~BlockRing() {
-  if (open_) io_uring_queue_exit(&ring_);
+  if (!open_) return;
+  // The kernel takes a ring apart later, by itself, and would keep the file open until then, with its locks: the same
+  // image, plugged in again, would be in use.
+  io_uring_unregister_files(&ring_);
+  io_uring_queue_exit(&ring_);
 }
 
 int BlockRing::open(int fd, int event_fd) {

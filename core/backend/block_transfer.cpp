@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 #include "core/backend/block_request.hpp"
 
@@ -112,8 +113,8 @@ int transfer_through_copy(BlockBackend& backend, bool write, uint64_t offset, ui
 
   // Two writes to parts of one block must not undo each other. (Whole-block writes need no lock: only a guest whose
   // writes overlap in time and place could tell, and that has no order to rely on.)
-  std::unique_lock lock(backend.read_modify_write(), std::defer_lock);
-  if (write && (offset % align != 0 || end % align != 0)) lock.lock();
+  std::optional<MutexLock> lock;
+  if (write && (offset % align != 0 || end % align != 0)) lock.emplace(backend.read_modify_write());
 
   for (uint64_t position = offset; position < end;) {
     const uint64_t first = position / align * align;

@@ -4,23 +4,24 @@
 #include <signal.h>
 
 #include <atomic>
-#include <mutex>
 #include <system_error>
 #include <thread>
 
 #include "core/backend/block_channel.hpp"
 #include "core/backend/block_transfer.hpp"
+#include "core/base/mutex.hpp"
+#include "core/sandbox/sandbox.hpp"
 
 namespace nacre {
 
 namespace {
-std::mutex g_mutex;
+Mutex g_mutex;  // so that only one is made
 std::atomic<BlockWorkers*> g_workers{nullptr};
 }  // namespace
 
 BlockWorkers& BlockWorkers::instance() {
   if (BlockWorkers* workers = g_workers.load(std::memory_order_acquire)) return *workers;
-  std::lock_guard lock(g_mutex);
+  MutexLock lock(g_mutex);
   if (BlockWorkers* workers = g_workers.load(std::memory_order_relaxed)) return *workers;
   // A child of fork(), as a daemon is one, has none of the threads of its parent and starts its own.
   static const int registered = ::pthread_atfork(nullptr, nullptr, [] { g_workers = nullptr; });
@@ -34,7 +35,7 @@ BlockWorkers& BlockWorkers::instance() {
 void BlockWorkers::run(BlockQueue&& requests, uint32_t n) {
   BlockQueue alone;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     queue_.append(std::move(requests));
     queued_ += n;
     if (idle_ < queued_ && threads_ < kMaxThreads) start_threads();
@@ -75,14 +76,15 @@ void BlockWorkers::start_threads() {
 
 void BlockWorkers::work() {
   pthread_setname_np(pthread_self(), "block worker");
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   for (;;) {
     // A thread counts as idle from its start, see run().
-    waiting_.wait(lock, [this] { return !queue_.empty(); });
+    while (queue_.empty()) waiting_.wait(lock);
     nacre_block_request* request = queue_.pop();
     --queued_;
     --idle_;
     lock.unlock();
+    sandbox::narrow(sandbox::Kind::Worker);  // here, since it may be older than the sandbox
     BlockChannel* channel = scratch(*request).channel;
     request->status = perform_block_request(channel->backend(), *request);
     channel->finished_by_worker(*request);

@@ -1,10 +1,8 @@
 // Threads that do block requests which would block a loop: one small pool for the whole process.
 #pragma once
 
-#include <condition_variable>
-#include <mutex>
-
 #include "core/backend/block_request.hpp"
+#include "core/base/mutex.hpp"
 
 namespace nacre {
 
@@ -18,15 +16,15 @@ class BlockWorkers {
   void run(BlockQueue&& requests, uint32_t n);
 
  private:
-  void start_threads();
+  void start_threads() NACRE_REQUIRES(mutex_);
   void work();
 
-  std::mutex mutex_;
-  std::condition_variable waiting_;
-  BlockQueue queue_;
-  uint32_t queued_ = 0;
-  uint32_t idle_ = 0;
-  uint32_t threads_ = 0;
+  Mutex mutex_;
+  Condition waiting_;
+  BlockQueue queue_ NACRE_GUARDED_BY(mutex_);
+  uint32_t queued_ NACRE_GUARDED_BY(mutex_) = 0;
+  uint32_t idle_ NACRE_GUARDED_BY(mutex_) = 0;
+  uint32_t threads_ NACRE_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace nacre

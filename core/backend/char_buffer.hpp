@@ -5,8 +5,9 @@
 #include <array>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <utility>
+
+#include "core/base/mutex.hpp"
 
 namespace nacre {
 
@@ -19,7 +20,7 @@ class CharBuffer {
   // [any] Adds as much as there is room for and returns how much that was. `was_empty` says whether the taker has to
   // be told; `full` is remembered for take().
   size_t add(const char* data, size_t length, bool& was_empty) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     was_empty = used_ == 0;
     size_t taken = std::min(length, kBytes - used_);
     if (!bytes_ && taken) bytes_ = std::make_unique<std::array<char, kBytes>>();
@@ -33,29 +34,30 @@ class CharBuffer {
   }
   // [taker] The oldest bytes that lie together; valid until take().
   std::pair<const char*, size_t> front() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return {bytes_ ? bytes_->data() + head_ : nullptr, std::min(used_, kBytes - head_)};
   }
   // [taker] Removes them; true when an add() was refused before for lack of room.
   bool take(size_t length) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     head_ = (head_ + length) % kBytes;
     used_ -= length;
     return length > 0 && std::exchange(refused_, false);
   }
   // [taker]
   bool drop() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     head_ = used_ = 0;
     return std::exchange(refused_, false);
   }
 
  private:
-  std::mutex mutex_;
-  std::unique_ptr<std::array<char, kBytes>> bytes_;  // made on first use: most consoles of a machine say nothing
-  size_t head_ = 0;
-  size_t used_ = 0;
-  bool refused_ = false;
+  Mutex mutex_;
+  std::unique_ptr<std::array<char, kBytes>> bytes_
+      NACRE_GUARDED_BY(mutex_);  // made on first use: most consoles of a machine say nothing
+  size_t head_ NACRE_GUARDED_BY(mutex_) = 0;
+  size_t used_ NACRE_GUARDED_BY(mutex_) = 0;
+  bool refused_ NACRE_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace nacre

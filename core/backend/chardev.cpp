@@ -41,7 +41,11 @@ void Chardev::detach() {
 }
 
 uint32_t Chardev::read(void* data, uint32_t length) {
-  return length ? static_cast<uint32_t>(read_some(static_cast<char*>(data), length)) : 0;
+  if (!length) return 0;
+  inside_ = true;
+  const size_t bytes = read_some(static_cast<char*>(data), length);
+  inside_ = false;
+  return static_cast<uint32_t>(bytes);
 }
 
 uint32_t Chardev::write(const void* data, uint32_t length) {
@@ -50,7 +54,10 @@ uint32_t Chardev::write(const void* data, uint32_t length) {
   size_t taken = output_.add(static_cast<const char*>(data), length, was_empty);
   if (was_empty && taken) {
     if (loop_->is_current()) {
-      flush();
+      // Who writes more than there is room for is told after it has heard so from here, not before.
+      inside_ = true;
+      if (send_waiting()) tell(&ChardevEvents::writable);
+      inside_ = false;
     } else {
       loop_->post([link = link_] {
         if (link->owner) link->owner->flush();
@@ -61,6 +68,20 @@ uint32_t Chardev::write(const void* data, uint32_t length) {
 }
 
 void Chardev::flush() {
+  if (send_waiting()) tell(&ChardevEvents::writable);
+}
+
+void Chardev::tell(std::function<void()> ChardevEvents::*event) {
+  if (!inside_) {
+    if (events_.*event) (events_.*event)();
+    return;
+  }
+  loop_->post([link = link_, event] {
+    if (link->owner && link->owner->events_.*event) (link->owner->events_.*event)();
+  });
+}
+
+bool Chardev::send_waiting() {
   bool room = false;
   for (;;) {
     auto [data, length] = output_.front();
@@ -73,7 +94,7 @@ void Chardev::flush() {
     room = output_.take(static_cast<size_t>(written)) || room;
     if (written == 0) break;
   }
-  if (room && events_.writable) events_.writable();
+  return room;
 }
 
 void Chardev::connect() {
@@ -90,11 +111,11 @@ void Chardev::disconnect() {
   loop_->post([link = link_] {
     if (link->owner && link->owner->events_.closed) link->owner->events_.closed();
   });
-  if (room && events_.writable) events_.writable();
+  if (room) tell(&ChardevEvents::writable);
 }
 
 void Chardev::input_ready() {
-  if (events_.readable) events_.readable();
+  tell(&ChardevEvents::readable);
 }
 
 }  // namespace nacre

@@ -14,7 +14,7 @@
 
 namespace nacre {
 
-// What a front end is told, all on its loop. Any may be empty.
+// What a front end is told, all on its loop, and never inside its own read() or write(). Any may be empty.
 struct ChardevEvents {
   std::function<void()> readable;  // there is input; again when more comes after read() has returned 0
   std::function<void()> writable;  // what write() refused can be offered again
@@ -71,6 +71,11 @@ class Chardev {
   void flush();
 
  private:
+  // Writes what waits, as far as it goes; true when a write() that was refused for lack of room can go on.
+  bool send_waiting();
+  // Tells the front end; a little later from inside its own call, in which it may hold a lock.
+  void tell(std::function<void()> ChardevEvents::*event);
+
   // Outlives the back end in posts that are under way.
   struct Link {
     Chardev* owner;  // NULL after detach; the loop's
@@ -82,6 +87,7 @@ class Chardev {
   std::shared_ptr<Link> link_;
   CharBuffer output_;
   std::atomic<bool> connected_{false};
+  bool inside_ = false;  // a call of the front end's on the loop
 };
 
 }  // namespace nacre

@@ -54,6 +54,65 @@ TEST(CharFile, TakesOutputOfAnyThread) {
   EXPECT_EQ(status.st_mode & 0777, 0600u);
 }
 
+// The front end is in the middle of its write() and could not make use of it.
+TEST(CharFile, SaysThatThereIsRoomAfterTheWriteThatHadNone) {
+  TestDirectory dir;
+  auto made = open_char_file("log", dir.path("out"));
+  ASSERT_TRUE(made);
+  TestFrontEnd front(std::move(*made));
+  const std::string big(CharBuffer::kBytes + 1000, 'a');
+  const int before = front.writable;
+  EXPECT_EQ(front.write(big), CharBuffer::kBytes);
+  EXPECT_EQ(front.writable, before);
+  EXPECT_TRUE(front.until([&] { return front.writable == before + 1; }));
+  EXPECT_EQ(front.write(big.substr(CharBuffer::kBytes)), 1000u);
+  EXPECT_EQ(content_of(dir.path("out")), big);
+}
+
+// Answers what it is sent at once, and says so there and then, as a plugin's may.
+class Echo : public Chardev {
+ public:
+  Echo() : Chardev("echo") {}
+  ~Echo() override { detach(); }
+  std::string filename() const override { return "echo"; }
+
+ protected:
+  Status start() override {
+    connect();
+    return {};
+  }
+  void stop() override {}
+  size_t read_some(char* data, size_t length) override {
+    const size_t bytes = std::min(length, waiting_.size());
+    std::copy_n(waiting_.data(), bytes, data);
+    waiting_.erase(0, bytes);
+    flush();
+    input_ready();
+    return bytes;
+  }
+  ssize_t write_some(const char* data, size_t length) override {
+    waiting_.append(data, length);
+    input_ready();
+    return static_cast<ssize_t>(length);
+  }
+
+ private:
+  std::string waiting_;
+};
+
+// A front end holds a lock in its write() that it takes in its events (found by the fuzz target machine_microvm).
+TEST(Chardev, NoEventComesInsideACallOfTheFrontEnd) {
+  TestFrontEnd front(std::make_unique<Echo>());
+  EXPECT_EQ(front.write("hello"), 5u);
+  EXPECT_EQ(front.readable, 0);
+  EXPECT_TRUE(front.until([&] { return front.input == "hello"; }));
+  const int before = front.readable;
+  char byte;
+  EXPECT_EQ(front.device().read(&byte, 1), 0u);
+  EXPECT_EQ(front.readable, before);
+  EXPECT_TRUE(front.until([&] { return front.readable > before; }));
+}
+
 TEST(CharFile, WhatWaitsIsWrittenAtTheEnd) {
   TestDirectory dir;
   auto made = open_char_file("log", dir.path("out"));

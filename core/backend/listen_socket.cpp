@@ -11,6 +11,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
+
+#include "core/base/log.hpp"
 
 namespace nacre {
 
@@ -76,13 +79,9 @@ Result<std::unique_ptr<ListenSocket>> ListenSocket::open_unix(const std::string&
         return fail("{}: '{}' exists and cannot be examined: {}.", what, path, strerror(errno));
     }
   }
-  made->path_ = path;
+  made->keep_spare();
+  made->file_ = MadeFile(path);
   made->address_ = "unix:" + path;
-  struct stat status {};
-  if (::lstat(path.c_str(), &status) == 0) {
-    made->device_ = status.st_dev;
-    made->inode_ = status.st_ino;
-  }
   if (::listen(made->fd_.get(), kBacklog) < 0)
     return fail("{}: cannot listen on the socket '{}': {}.", what, path, strerror(errno));
   return made;
@@ -108,6 +107,7 @@ Result<std::unique_ptr<ListenSocket>> ListenSocket::open_tcp(const std::string& 
       return fail("{}: another process already listens on port {} of '{}'; use another port.", what, port, host);
     return fail("{}: cannot listen on port {} of '{}': {}.", what, port, host, strerror(errno));
   }
+  made->keep_spare();
   sockaddr_storage bound{};
   socklen_t length = sizeof bound;
   if (port == 0 && ::getsockname(made->fd_.get(), reinterpret_cast<sockaddr*>(&bound), &length) == 0)
@@ -117,25 +117,38 @@ Result<std::unique_ptr<ListenSocket>> ListenSocket::open_tcp(const std::string& 
   return made;
 }
 
-ListenSocket::~ListenSocket() {
-  struct stat status {};
-  if (!path_.empty() && ::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_)
-    ::unlink(path_.c_str());
-}
-
 Fd ListenSocket::accept() {
   for (;;) {
     int client = ::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (client >= 0) {
-      if (path_.empty()) {
+      turned_away_ = false;
+      if (address_.starts_with("tcp:")) {
         // A console is typed letters: each goes at once.
         int on = 1;
         ::setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       }
       return Fd(client);
     }
-    if (errno != EINTR && errno != ECONNABORTED) return Fd();
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    if (errno == EMFILE || errno == ENFILE) turn_away(errno);
+    return Fd();
   }
+}
+
+// A client that stays in the backlog would make the socket readable for ever.
+void ListenSocket::turn_away(int error) {
+  spare_.close();
+  Fd client(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  const bool there = static_cast<bool>(client);
+  client.close();
+  keep_spare();
+  if (there && !std::exchange(turned_away_, true))
+    log::warn("socket", "a client of '{}' is turned away: {}. Raise the limit of open files (ulimit -n).", address_,
+              strerror(error));
+}
+
+void ListenSocket::keep_spare() {
+  spare_ = Fd(::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));  // of no file: there may be none to open any more (-chroot)
 }
 
 Result<Fd> connect_unix(const std::string& what, const std::string& path) {

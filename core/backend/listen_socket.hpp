@@ -1,13 +1,12 @@
 // A socket that waits for clients, on the file system or on TCP, for consoles and for management alike.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 
 #include "core/base/fd.hpp"
+#include "core/base/made_file.hpp"
 #include "core/base/result.hpp"
 
 namespace nacre {
@@ -22,25 +21,28 @@ class ListenSocket {
   static Result<std::unique_ptr<ListenSocket>> open_tcp(const std::string& what, const std::string& host,
                                                         uint16_t port);
   // Removes the file, when it is still the one made here.
-  ~ListenSocket();
+  ~ListenSocket() = default;
   ListenSocket(const ListenSocket&) = delete;
   ListenSocket& operator=(const ListenSocket&) = delete;
 
   // Becomes readable when a client waits.
   int fd() const { return fd_.get(); }
-  // The next waiting client, non-blocking and close-on-exec; none when nobody waits (or it has already left).
+  // The next waiting client, non-blocking and close-on-exec; none when nobody waits (or it has already left). Where
+  // this process is out of descriptors, the client is disconnected, with a warning for the first of several.
   Fd accept();
   // "unix:<path>" or "tcp:<host>:<port>".
   const std::string& address() const { return address_; }
 
  private:
   ListenSocket() = default;
+  void turn_away(int error);
+  void keep_spare();
 
   Fd fd_;
+  Fd spare_;  // closed for a moment, it lets a client be taken that there is no descriptor for
+  bool turned_away_ = false;
   std::string address_;
-  std::string path_;  // empty for TCP
-  dev_t device_ = 0;
-  ino_t inode_ = 0;
+  MadeFile file_;  // none for TCP
 };
 
 // Connects to the Unix socket at `path`: a blocking, close-on-exec stream socket. Never waits; fails with one sentence

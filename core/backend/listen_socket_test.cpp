@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -10,6 +11,7 @@
 #include <cstring>
 
 #include "core/backend/test_files.hpp"
+#include "core/base/log.hpp"
 
 namespace nacre {
 namespace {
@@ -29,6 +31,33 @@ TEST(ListenSocket, IsForItsOwnerOnlyAndGoneAfterwards) {
     EXPECT_FALSE((*socket)->accept());
   }
   EXPECT_NE(::access(path.c_str(), F_OK), 0);
+}
+
+TEST(ListenSocket, TurnsClientsAwayWithoutDescriptors) {
+  TestDirectory dir;
+  auto socket = ListenSocket::open_unix("qmp", dir.path("s"));
+  ASSERT_TRUE(socket);
+  Fd client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strcpy(address.sun_path, dir.path("s").c_str());
+  ASSERT_EQ(::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  Fd next(::dup(0));
+  const rlimit none{static_cast<rlim_t>(next.get()), before.rlim_max};
+  next.close();
+  // Without the warning: making its text, a sanitizer needs descriptors of its own
+  ::setenv("NACRE_LOG_LEVEL", "error", 1);
+  log::set_level_from_environment();
+  ::setrlimit(RLIMIT_NOFILE, &none);
+  EXPECT_FALSE((*socket)->accept());
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  ::unsetenv("NACRE_LOG_LEVEL");
+  log::set_level_from_environment();
+  char byte;
+  EXPECT_EQ(::recv(client.get(), &byte, 1, MSG_DONTWAIT), 0);  // not waiting, but disconnected
+  EXPECT_FALSE((*socket)->accept());
 }
 
 TEST(ListenSocket, ALiveOneIsRefused) {

@@ -4,6 +4,7 @@
 #include <nacre/abi/net.h>
 
 #include <memory>
+#include <utility>
 
 #include "core/backend/net_options.hpp"
 #include "core/loop/event_loop.hpp"
@@ -33,7 +34,7 @@ class NetBackend {
   virtual int vhost_fd(uint32_t queue) const = 0;
 
  protected:
-  explicit NetBackend(const NetOptions& options) : options_(options) {}
+  explicit NetBackend(NetOptions options) : options_(std::move(options)) {}
 
  private:
   const NetOptions options_;

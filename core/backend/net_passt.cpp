@@ -1,63 +1,36 @@
 #include "core/backend/net_passt.hpp"
 
 #include <fcntl.h>
-#include <spawn.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
 #include <cstring>
-#include <ctime>
 
 #include "core/backend/net_stream.hpp"
+#include "core/backend/passt_process.hpp"
 #include "core/base/log.hpp"
-
-extern char** environ;
 
 namespace nacre {
 namespace {
 
-constexpr int kSocketInChild = 3;
-constexpr int kEndTries = 100;  // of 5 ms each
-
-// The helper process. Its socket must be closed before this is destroyed: then it ends by itself.
-class Passt {
- public:
-  Passt(pid_t pid, Fd words) : pid_(pid), words_(std::move(words)) {}
-  Passt(const Passt&) = delete;
-  Passt& operator=(const Passt&) = delete;
-  ~Passt() {
-    for (int i = 0; pid_ > 0 && i < kEndTries; ++i) {
-      if (::waitpid(pid_, nullptr, WNOHANG) != 0) return;
-      const timespec pause{0, 5'000'000};
-      ::nanosleep(&pause, nullptr);
-    }
-    if (pid_ <= 0) return;
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-
-  // What it said last, one line; empty when it said nothing.
-  std::string last_words() const {
-    char text[4096];
-    std::string all;
-    for (ssize_t n; (n = ::read(words_.get(), text, sizeof text)) > 0;) all.append(text, static_cast<size_t>(n));
-    while (!all.empty() && all.back() == '\n') all.pop_back();
-    const size_t line = all.rfind('\n');
-    return line == std::string::npos ? all : all.substr(line + 1);
-  }
-
- private:
-  pid_t pid_;
-  Fd words_;
-};
+// What passt said last, one line; empty when it said nothing.
+std::string last_words(int pipe) {
+  char text[4096];
+  std::string all;
+  for (ssize_t n; (n = ::read(pipe, text, sizeof text)) > 0;) all.append(text, static_cast<size_t>(n));
+  while (!all.empty() && all.back() == '\n') all.pop_back();
+  const size_t line = all.rfind('\n');
+  return line == std::string::npos ? all : all.substr(line + 1);
+}
 
 class NetPasst : public NetBackend {
  public:
-  NetPasst(const NetOptions& options, std::unique_ptr<Passt> passt, Fd socket)
-      : NetBackend(options), passt_(std::move(passt)), stream_(std::make_unique<NetStream>(std::move(socket))) {}
+  NetPasst(const NetOptions& options, std::unique_ptr<PasstProcess> passt, Fd words, Fd socket)
+      : NetBackend(options),
+        passt_(std::move(passt)),
+        words_(std::move(words)),
+        stream_(std::make_unique<NetStream>(std::move(socket))) {}
   ~NetPasst() override { stream_.reset(); }
 
   void describe(nacre_net_info& info) const override {
@@ -74,7 +47,7 @@ class NetPasst : public NetBackend {
     const int64_t n = stream_->receive(iov, n_iov);
     if (n == NACRE_IO && !told_) {
       told_ = true;
-      const std::string words = passt_->last_words();
+      const std::string words = last_words(words_.get());
       log::warn("net", "netdev '{}': passt has ended{}{}; the guest is without this network.", options().id,
                 words.empty() ? "" : " and said: ", words);
     }
@@ -85,38 +58,19 @@ class NetPasst : public NetBackend {
   nacre_status set_queues(uint32_t n) override { return n == 1 ? NACRE_OK : NACRE_INVALID; }
 
  private:
-  std::unique_ptr<Passt> passt_;
+  std::unique_ptr<PasstProcess> passt_;
+  Fd words_;
   std::unique_ptr<NetStream> stream_;
   bool told_ = false;
 };
 
-// What a child gets: an own socket, no input, no signal blocked, and no part in what the terminal sends us.
-class SpawnSetting {
- public:
-  SpawnSetting(int socket, int words) {
-    ::posix_spawn_file_actions_init(&actions);
-    // Where a descriptor stays where it is, dup2() takes its close-on-exec flag away all the same.
-    ::posix_spawn_file_actions_adddup2(&actions, words, STDERR_FILENO);
-    ::posix_spawn_file_actions_adddup2(&actions, socket, kSocketInChild);
-    ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    ::posix_spawnattr_init(&attributes);
-    sigset_t none;
-    sigemptyset(&none);
-    ::posix_spawnattr_setsigmask(&attributes, &none);
-    ::posix_spawnattr_setpgroup(&attributes, 0);
-    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-  }
-  ~SpawnSetting() {
-    ::posix_spawn_file_actions_destroy(&actions);
-    ::posix_spawnattr_destroy(&attributes);
-  }
-  SpawnSetting(const SpawnSetting&) = delete;
-  SpawnSetting& operator=(const SpawnSetting&) = delete;
-
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-};
+// Room for what passt sends while a guest is slow: it drops frames that find none, and sends whole windows anew. Beyond
+// the host's limit (net.core.wmem_max) by leave of CAP_NET_ADMIN alone; within it by anybody's.
+void widen(int socket) {
+  const int bytes = 8 << 20;
+  if (::setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0)
+    ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
 
 }  // namespace
 
@@ -125,25 +79,26 @@ Result<std::unique_ptr<NetBackend>> open_net_passt(const NetOptions& options) {
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
     return fail("netdev '{}': no socket for passt: {}.", options.id, std::strerror(errno));
   Fd ours(pair[0]), theirs(pair[1]);
+  widen(theirs.get());
   if (::pipe2(pipe, O_CLOEXEC) < 0)
     return fail("netdev '{}': no pipe for passt: {}.", options.id, std::strerror(errno));
   Fd words(pipe[0]), told(pipe[1]);
   ::fcntl(words.get(), F_SETFL, O_NONBLOCK);
 
-  char program[] = "passt", foreground[] = "--foreground", quiet[] = "--quiet", fd[] = "--fd", number[] = "3";
-  char* argv[] = {program, foreground, quiet, fd, number, nullptr};
-  static_assert(kSocketInChild == 3);
-  SpawnSetting setting(theirs.get(), told.get());
-  pid_t pid = -1;
-  const int error = ::posix_spawnp(&pid, program, &setting.actions, &setting.attributes, argv, environ);
+  std::unique_ptr<PasstProcess> passt;
+  const int error = PasstProcess::start(theirs.get(), told.get(), passt);
   if (error == ENOENT)
     return fail(
         "netdev '{}': a user network needs the program 'passt', which is not installed; install the package "
         "passt, or use tap.",
         options.id);
+  if (error == EPERM)
+    return fail(
+        "netdev '{}': the sandbox lets no program be started, such as passt; start with a -netdev of kind user, which "
+        "makes a helper for those that come later, or with -disable-seccomp.",
+        options.id);
   if (error) return fail("netdev '{}': passt cannot be started: {}.", options.id, std::strerror(error));
-  auto passt = std::make_unique<Passt>(pid, std::move(words));
-  return std::unique_ptr<NetBackend>(new NetPasst(options, std::move(passt), std::move(ours)));
+  return std::unique_ptr<NetBackend>(new NetPasst(options, std::move(passt), std::move(words), std::move(ours)));
 }
 
 }  // namespace nacre

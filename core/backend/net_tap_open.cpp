@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -24,9 +25,12 @@ constexpr unsigned long kVhostGetFeatures = _IOR(0xAF, 0x00, __u64);
 std::optional<unsigned> tun_flags(const std::string& ifname) {
   const std::string path = "/sys/class/net/" + ifname + "/tun_flags";
   std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "re"), &std::fclose);
-  unsigned flags = 0;
-  if (!file || std::fscanf(file.get(), "%x", &flags) != 1) return std::nullopt;
-  return flags;
+  char text[32];
+  if (!file || !std::fgets(text, sizeof text, file.get())) return std::nullopt;
+  char* end = nullptr;
+  const unsigned long flags = std::strtoul(text, &end, 16);
+  if (end == text) return std::nullopt;
+  return static_cast<unsigned>(flags);
 }
 
 // Why TUNSETIFF has failed with EINVAL or, where that is what it comes to, another reason.

@@ -28,6 +28,10 @@ Status open(const std::string& path) {
   return {};
 }
 
+int descriptor() {
+  return sink.load(std::memory_order_relaxed);
+}
+
 void set_level_from_environment() {
   const char* value = ::secure_getenv("NACRE_LOG_LEVEL");
   if (!value) value = ::secure_getenv("STRATOVIRT_LOG_LEVEL");
@@ -46,7 +50,7 @@ void write(Level level, std::string_view domain, std::string_view text) {
                  local.tm_year + 1900, local.tm_mon + 1, local.tm_mday, local.tm_hour, local.tm_min, local.tm_sec,
                  now.tv_nsec, ::getpid(), ::syscall(SYS_gettid), domain, kLevelNames[static_cast<size_t>(level)], text);
   // One write keeps lines of several threads whole; a log that cannot be written has nowhere to say so.
-  [[maybe_unused]] ssize_t written = ::write(sink.load(std::memory_order_relaxed), line.data(), line.size());
+  [[maybe_unused]] ssize_t written = ::write(descriptor(), line.data(), line.size());
 }
 
 }  // namespace nacre::log

@@ -20,6 +20,9 @@ extern std::atomic<int> threshold;
 // Sends the log to `path` (created with mode 0640, appended to) instead of standard error.
 Status open(const std::string& path);
 
+// [also in a signal handler] Where the lines go.
+int descriptor();
+
 // Reads the level from the environment: NACRE_LOG_LEVEL, or STRATOVIRT_LOG_LEVEL as that program's users set it
 // (error, warn, info, debug, trace; anything else leaves the default, warn).
 void set_level_from_environment();

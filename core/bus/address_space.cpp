@@ -131,6 +131,12 @@ Result<int> AddressSpace::ioeventfd(BusRegion* region, uint64_t offset, uint32_t
   return raw;
 }
 
+std::vector<AddressSpace::Range> AddressSpace::ranges() const {
+  std::vector<Range> all;
+  for (const auto& region : regions_) all.push_back({region->base, region->length});
+  return all;
+}
+
 std::string AddressSpace::owner_of(uint64_t base, uint64_t length) const {
   for (const auto& region : regions_) {
     const bool apart = base >= region->base ? base - region->base >= region->length : region->base - base >= length;
@@ -184,8 +190,8 @@ uint64_t AddressSpace::read(uint32_t reader_number, uint64_t address, uint32_t w
   const uint64_t offset = address - region->base;
   uint64_t value;
   {
-    std::unique_lock lock(region->serialize, std::defer_lock);
-    if (region->flags & NACRE_MMIO_SERIALIZE) lock.lock();
+    std::optional<MutexLock> lock;
+    if (region->flags & NACRE_MMIO_SERIALIZE) lock.emplace(region->serialize);
     const uint64_t begin = counter_ticks();
     value = region->ops.read(region->opaque, offset, width);
     measure(*region, reader_number, false, offset, begin);
@@ -201,8 +207,8 @@ void AddressSpace::write(uint32_t reader_number, uint64_t address, uint32_t widt
   if (!region) return;
   const uint64_t offset = address - region->base;
   {
-    std::unique_lock lock(region->serialize, std::defer_lock);
-    if (region->flags & NACRE_MMIO_SERIALIZE) lock.lock();
+    std::optional<MutexLock> lock;
+    if (region->flags & NACRE_MMIO_SERIALIZE) lock.emplace(region->serialize);
     const uint64_t begin = counter_ticks();
     region->ops.write(region->opaque, offset, width, value);
     measure(*region, reader_number, true, offset, begin);

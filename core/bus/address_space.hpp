@@ -76,6 +76,13 @@ class AddressSpace {
   // [main] The name of the owner of the first region that touches [base, base + length), or an empty string.
   std::string owner_of(uint64_t base, uint64_t length) const;
 
+  struct Range {
+    uint64_t base;
+    uint64_t length;
+  };
+  // [main] What is claimed, ascending.
+  std::vector<Range> ranges() const;
+
  private:
   struct Snapshot;
   struct Reader;

@@ -4,11 +4,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "core/base/fd.hpp"
+#include "core/base/mutex.hpp"
 #include "core/bus/address_space.hpp"
 
 namespace nacre {
@@ -26,7 +26,7 @@ struct BusRegion {
   void* opaque;
   std::string owner;
   std::vector<Event> events;          // main only
-  std::mutex serialize;               // taken for NACRE_MMIO_SERIALIZE
+  Mutex serialize;                    // around the owner's functions, for NACRE_MMIO_SERIALIZE
   std::atomic<uint64_t> reported{0};  // when a slow call was last told of, CLOCK_MONOTONIC ns
 };
 

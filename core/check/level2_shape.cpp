@@ -5,6 +5,7 @@
 
 #include "back_end.hpp"
 #include "core/plugin/properties.hpp"
+#include "core/sandbox/sandbox.hpp"
 #include "test.hpp"
 
 namespace nacre::check {
@@ -30,7 +31,7 @@ void requires_what_it_uses(Subject& subject, const Options&, const std::string&)
   make_each(subject);
   const std::set<std::string> asked = fake::asked_for();
   for (const std::string& id : subject.manifest().requires_extensions)
-    check(asked.count(id),
+    check(asked.contains(id),
           fmt::format("its note requires '{}', which it never asks for: leave it out of REQUIRES.", id));
 }
 
@@ -55,6 +56,15 @@ void properties(Subject& subject, const Options&, const std::string&) {
   }
 }
 
+void system_calls(Subject& subject, const Options&, const std::string&) {
+  std::set<std::string> names;
+  for (const std::string& name : subject.manifest().system_calls) {
+    check(sandbox::number_of(name) >= 0,
+          fmt::format("its note declares the system call '{}', and this machine has none of that name.", name));
+    check(names.insert(name).second, fmt::format("its note declares the system call '{}' twice.", name));
+  }
+}
+
 void without(Subject& subject, const Options&, const std::string& extension) {
   subject.start({extension});
   make_each(subject);
@@ -66,6 +76,7 @@ void add_shape_tests(std::vector<Test>& tests, const Subject& subject) {
   tests.push_back(
       {2, "properties", "each property has a name, a type, a help line, and a default that it allows", properties, {}});
   tests.push_back({2, "requires", "each service that its note requires is asked for", requires_what_it_uses, {}});
+  tests.push_back({2, "system_calls", "each system call that its note declares exists", system_calls, {}});
   for (const std::string& id : subject.manifest().optional_extensions)
     tests.push_back({2, "without:" + id, "it works on a host without that optional service", without, id});
 }

@@ -160,7 +160,8 @@ void configuration_writes(Subject& subject, const Options& options, const std::s
 
 void register_sweep(Subject& subject, const Options& options, const std::string&) {
   with_each_device(subject, [&](Device& device) {
-    for (nacre_mmio_region& region : device.instance().regions) {
+    for (nacre_mmio_region* reached : device.instance().reachable()) {
+      nacre_mmio_region& region = *reached;
       const uint64_t length = std::min<uint64_t>(region.length, 4096);
       auto sweep = [&](uint64_t seed) {
         std::mt19937_64 random(seed);
@@ -185,6 +186,63 @@ void register_sweep(Subject& subject, const Options& options, const std::string&
       first.join(), second.join();
     }
     device.reset();
+  });
+}
+
+// One thing that a guest may do to a PCI function, by chance: its configuration, its BARs, a reset in the middle.
+void pci_step(Device& device, std::mt19937_64& random, bool resets) {
+  nacre_pci& function = *device.instance().pci;
+  const uint64_t which = random() % 64;
+  if (which == 0 && resets) return device.reset();
+  const auto offset = static_cast<uint32_t>(which < 16 ? random() % 0x100 : random() % 4096);
+  const uint32_t width = 1u << random() % 3;
+  if (which < 24) {
+    function.write_config(offset, width, static_cast<uint32_t>(random()));
+    (void)function.read_config(offset, width);
+    if (which % 4 == 0) function.enable();
+    return;
+  }
+  const auto bar = static_cast<uint32_t>(random() % function.bars.size());
+  if (!function.bars[bar]) return;
+  const uint64_t length = function.bars[bar]->length;
+  const uint32_t wide = 1u << random() % 4;
+  if (length < wide) return;
+  const uint64_t last = length - wide, near = std::min<uint64_t>(last, 4095);
+  const uint64_t at = which % 4 == 0 ? last : which % 4 == 1 ? random() % (last + 1) : random() % (near + 1);
+  function.write(bar, at, wide, random() % 2 ? random() : random() % 4096);
+  (void)function.read(bar, at, wide);
+}
+
+void pci_function(Subject& subject, const Options& options, const std::string&) {
+  with_each_device(subject, [&](Device& device) {
+    if (!device.instance().pci) return;
+    device.instance().pci->enable();
+    std::mt19937_64 random(options.seed);
+    for (int step = 0; step < 20000; ++step) {
+      pci_step(device, random, true);
+      if (step % 64 == 0) device.loop().settle(std::chrono::milliseconds(5));
+    }
+    // Two vCPUs at once; resets come from the loop between their accesses.
+    std::atomic<int> running{2};
+    auto vcpu = [&](uint64_t seed) {
+      std::mt19937_64 own(seed);
+      for (int step = 0; step < 20000; ++step) pci_step(device, own, false);
+      --running;
+    };
+    std::thread first(vcpu, options.seed + 1), second(vcpu, options.seed + 2);
+    const bool ended = device.loop().run_until(
+        [&] {
+          device.reset();
+          return running == 0;
+        },
+        std::chrono::seconds(10));
+    if (!ended) {
+      first.detach(), second.detach();
+      throw Failed{fmt::format("an access to the PCI function of '{}' did not return within 10 s.", device.name())};
+    }
+    first.join(), second.join();
+    device.reset();
+    check(device.memory().canaries_alive(), fmt::format("'{}' wrote outside guest memory.", device.name()));
   });
 }
 
@@ -226,7 +284,8 @@ void state(Subject& subject, const Options& options, const std::string&) {
       } else if (i % 3 == 1 && !field->second.first) {
         bytes.resize(random() % (bytes.size() + 1));
       } else if (!bytes.empty()) {
-        bytes[random() % bytes.size()] ^= static_cast<char>(1u << random() % 8);
+        char& byte = bytes[random() % bytes.size()];
+        byte = static_cast<char>(byte ^ 1 << random() % 8);
       }
       nacre_state_reader bad{damaged, type->state_version};
       (void)other.ops().load(other.self(), &bad, &slot);
@@ -252,6 +311,11 @@ void add_device_tests(std::vector<Test>& tests) {
                    {}});
   tests.push_back(
       {4, "register_sweep", "its registers answer every offset and width, from two vCPUs at once", register_sweep, {}});
+  tests.push_back({4,
+                   "pci_function",
+                   "its PCI function takes accesses of every width to configuration and BARs, with resets among them",
+                   pci_function,
+                   {}});
   tests.push_back({4, "state", "state loads as it was saved; damaged state does not kill it", state, {}});
 }
 

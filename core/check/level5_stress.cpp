@@ -16,7 +16,8 @@ using Driver = fake::VirtioDriver;
 void threads(Subject& subject, const Options&, const std::string&) {
   with_each_device(subject, [](Device& device) {
     std::thread([&] {
-      for (nacre_mmio_region& region : device.instance().regions) {
+      for (nacre_mmio_region* reached : device.instance().reachable()) {
+        nacre_mmio_region& region = *reached;
         if (region.ops.write) region.ops.write(region.opaque, 0, 1, 0);
         if (region.ops.read) (void)region.ops.read(region.opaque, 0, 1);
       }
@@ -43,12 +44,19 @@ void fuzz(Subject& subject, const Options& options, const std::string&) {
     if (device.instance().virtio) driver = std::make_unique<Driver>(device.instance());
     while (std::chrono::steady_clock::now() < deadline) {
       if (driver && !driver->active() && driver->activate(random()) != NACRE_OK) continue;
-      for (nacre_mmio_region& region : device.instance().regions) {
+      for (nacre_mmio_region* reached : device.instance().reachable()) {
+        nacre_mmio_region& region = *reached;
         const uint32_t width = 1u << random() % 4;
         if (region.length < width) continue;
         const uint64_t offset = random() % (region.length - width + 1);
         if (region.ops.write) region.ops.write(region.opaque, offset, width, random());
         if (region.ops.read) (void)region.ops.read(region.opaque, offset, width);
+      }
+      if (nacre_pci* function = device.instance().pci.get()) {
+        const auto offset = static_cast<uint32_t>(random() % 4096);
+        function->write_config(offset, 1u << random() % 3, static_cast<uint32_t>(random()));
+        if (random() % 8 == 0) function->enable();
+        if (random() % 256 == 0) device.reset();
       }
       if (driver && driver->queues()) {
         const size_t queue = random() % driver->queues();

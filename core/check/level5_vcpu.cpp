@@ -30,15 +30,30 @@ void sweep(nacre_mmio_region& region, uint64_t seed, int times) {
       }
 }
 
-// Runs `test` with each range of each device, and two ways to use it: once, and often. What a plugin does at the first
-// access is nobody's fault: its code may still be on disk.
+// Writes and reads the configuration of a PCI function, as a vCPU does.
+void sweep(nacre_pci& function, uint64_t seed, int times) {
+  std::mt19937_64 random(seed);
+  for (int i = 0; i < times; ++i)
+    for (uint32_t offset = 0; offset < 256; offset += 4)
+      for (uint32_t width : {1u, 2u, 4u}) {
+        function.write_config(offset, width, static_cast<uint32_t>(random()));
+        (void)function.read_config(offset, width);
+      }
+}
+
+// Runs `test` with each range of each device, and with the configuration of those on PCI, and two ways to use it:
+// once, and often. What a plugin does at the first access is nobody's fault: its code may still be on disk.
 using Sweep = std::function<void()>;
 void with_each_range(Subject& subject, const Options& options,
                      const std::function<void(Device& device, const Sweep& once, const Sweep& often)>& test) {
   with_each_device(subject, [&](Device& device) {
-    for (nacre_mmio_region& region : device.instance().regions)
+    if (device.instance().pci) device.instance().pci->enable();
+    for (nacre_mmio_region* region : device.instance().reachable())
       test(
-          device, [&] { sweep(region, options.seed, 1); }, [&] { sweep(region, options.seed + 1, 30); });
+          device, [&] { sweep(*region, options.seed, 1); }, [&] { sweep(*region, options.seed + 1, 30); });
+    if (nacre_pci* function = device.instance().pci.get())
+      test(
+          device, [&] { sweep(*function, options.seed, 1); }, [&] { sweep(*function, options.seed + 1, 30); });
     device.reset();
   });
 }

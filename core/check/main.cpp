@@ -201,12 +201,14 @@ int run(const Command& command) {
 }  // namespace nacre::check
 
 // Built with a sanitizer, a crash ends the process as it does without one: by its signal, which the parent tells.
+// NOLINTBEGIN(bugprone-reserved-identifier): the names are the sanitizers'
 extern "C" const char* __asan_default_options() {
   return "handle_segv=0:handle_sigbus=0:handle_abort=0:detect_leaks=0";
 }
 extern "C" const char* __tsan_default_options() {
   return "handle_segv=0:handle_sigbus=0:handle_abort=0";
 }
+// NOLINTEND(bugprone-reserved-identifier)
 
 int main(int argc, char** argv) {
   return nacre::check::run(nacre::check::parse(argc, argv));

@@ -54,9 +54,9 @@ std::string make_up(const nacre_prop& prop, const std::string& type) {
 // The device of the same plugin whose bus this type stands on; NULL where it stands on one of the host's.
 const nacre_type* parent_of(const nacre_type& type, const Subject& subject) {
   const std::set<std::string> of_the_host = {"virtio", "isa", "mmio", "pci"};
-  if (!type.bus || of_the_host.count(type.bus)) return nullptr;
+  if (!type.bus || of_the_host.contains(type.bus)) return nullptr;
   for (const nacre_type* other : subject.devices())
-    if (other->bus && of_the_host.count(other->bus)) return other;
+    if (other->bus && of_the_host.contains(other->bus)) return other;
   return nullptr;
 }
 
@@ -161,9 +161,8 @@ Device::Device(const nacre_type& type, const Subject& subject, bool vacant) : ty
         fmt::format("create() of '{}' fails: {}", type.name, slot.text[0] ? slot.text : "(no words)"));
 }
 
-Device::~Device() {
-  // After a failure the process ends: the plugin is not called any more.
-}
+// After a failure the process ends: the plugin is not called any more.
+Device::~Device() = default;
 
 void Device::realize() {
   nacre_error slot;
@@ -213,6 +212,7 @@ void Device::resume() {
 
 void Device::reset() {
   if (ops_.reset && !instance_->virtio) ops_.reset(self_);
+  if (instance_->pci) instance_->pci->reset_config();
 }
 
 void Device::check_gave_back(const std::string& when) {

@@ -2,13 +2,17 @@
 
 #include <sys/signalfd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 
+#include "core/backend/passt_process.hpp"
 #include "core/base/log.hpp"
+#include "core/cli/landlock.hpp"
 #include "core/cli/make_chardev.hpp"
 #include "core/cli/option_table.hpp"
 #include "core/cli/plugin_options.hpp"
+#include "core/cli/privileges.hpp"
 
 namespace nacre::cli {
 
@@ -20,18 +24,31 @@ Result<std::unique_ptr<Assembly>> Assembly::make(const Options& options) {
 
 Assembly::~Assembly() {
   // The guest first, then what its devices stand on.
+  test_server_.reset();
   if (vm_) vm_->tear_down();
   monitor_.reset();
 }
 
 Status Assembly::build() {
+  // First, so that the helper's mount namespace is its own.
+  if (options_.seccomp && has_user_network()) {
+    Status made = make_passt_helper([this] {
+      Result<Privileges> own = Privileges::prepare(options_.run_as, options_.change_root);
+      return own ? own->give_up() : Status(own.error());
+    });
+    if (!made) return made;
+  }
+  Result<Privileges> privileges = Privileges::prepare(options_.run_as, options_.change_root);
+  if (!privileges) return privileges.error();
+  Result<Landlock> landlock = Landlock::prepare(options_.landlock, plugin_directories(options_.plugin));
+  if (!landlock) return landlock.error();
   // Signals are read from a descriptor; threads made from here on inherit the mask.
   if (Status watched = watch_signals(); !watched) return watched;
   Result<std::unique_ptr<EventLoop>> loop = EventLoop::create();
   if (!loop) return loop.error();
   loop_ = std::move(*loop);
   if (!options_.pidfile.empty()) {
-    Result<PidFile> file = PidFile::create(options_.pidfile);
+    Result<MadeFile> file = make_pid_file(options_.pidfile);
     if (!file) return file.error();
     pid_file_.emplace(std::move(*file));
   }
@@ -57,7 +74,30 @@ Status Assembly::build() {
     if (!listening) return listening;
   }
   Result<Watch*> watch = loop_->watch(signals_.get(), EventLoop::kRead, [this](uint32_t) { on_signal(); });
-  return watch ? Status() : Status(watch.error());
+  if (!watch) return watch.error();
+  // Now that all is there that a test may look for.
+  if (!options_.test.path.empty())
+    if (Status met = meet_test(); !met) return met;
+  if (Status given_up = privileges->give_up(); !given_up) return given_up;
+  if (Status restricted = landlock->restrict(); !restricted) return restricted;
+  // Last, since nobody may do as much from here on.
+  return options_.seccomp ? vm_->confine() : Status();
+}
+
+bool Assembly::has_user_network() const {
+  return std::any_of(options_.netdevs.begin(), options_.netdevs.end(),
+                     [](const NetOptions& netdev) { return netdev.driver.empty() && netdev.kind == NetKind::User; });
+}
+
+Status Assembly::meet_test() {
+  qtest::ServerOptions test;
+  if (options_.test.stratovirt) test.dialect = qtest::Dialect::StratoVirt;
+  test.path = options_.test.path;
+  test.listen = options_.test.listen;
+  Result<std::unique_ptr<qtest::Server>> server = qtest::Server::start(*vm_, test);
+  if (!server) return server.error();
+  test_server_ = std::move(*server);
+  return {};
 }
 
 Status Assembly::add_back_ends() {
@@ -65,8 +105,10 @@ Status Assembly::add_back_ends() {
     if (Status added = vm_->add_iothread(id); !added) return added;
   for (const RandomSource& source : options_.random_sources)
     if (Status added = vm_->random_sources().add(source.id, source.filename); !added) return added;
-  for (const BlockOptions& drive : options_.drives)
+  for (BlockOptions drive : options_.drives) {
+    drive.wait_for_lock = true;
     if (Status added = vm_->disks().add(drive); !added) return added;
+  }
   for (const NetOptions& netdev : options_.netdevs)
     if (Status added = vm_->netdevs().add(netdev); !added) return added;
   for (const Chardev& chardev : options_.chardevs) {
@@ -82,22 +124,26 @@ Status Assembly::add_devices() {
     if (Status set = vm_->devices().set_default(global.driver, global.property, global.value); !set)
       return fail("-global: {}", set.error().message);
   PlatformOptions platform;
-  platform.ram_size = options_.memory;
+  if (options_.no_vcpus) platform.accelerator = AcceleratorKind::Test;
+  platform.ram = options_.ram;
   platform.vcpus = options_.cpu.cpus;
+  platform.max_vcpus = options_.cpu.max_cpus;
+  platform.cpu_features = options_.cpu_features;
   platform.topology = {options_.cpu.sockets, options_.cpu.dies * options_.cpu.clusters, options_.cpu.cores,
                        options_.cpu.threads};
-  platform.memory.shared = options_.share_memory;
-  platform.memory.dump_guest_core = options_.dump_guest_core;
   MachineOptions machine;
   machine.type = options_.machine.type;
   machine.properties = options_.machine.properties;
+  machine.no_vcpus = options_.no_vcpus;
   machine.vcpus = options_.cpu.cpus;
   machine.max_vcpus = options_.cpu.max_cpus;
   machine.ram_size = options_.memory;
+  machine.numa = options_.numa;
   machine.kernel = options_.kernel;
   machine.initrd = options_.initrd;
   machine.append = options_.append;
   machine.serial_chardev = options_.serial;
+  machine.flash = {options_.flash[0], options_.flash[1]};
   if (Status built = vm_->build(platform, machine); !built) return built;
   for (const Device& device : options_.devices) {
     Result<nacre_instance*> added = vm_->devices().add(device.driver, device.id, device.properties);

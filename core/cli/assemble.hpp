@@ -8,6 +8,7 @@
 #include "core/cli/options.hpp"
 #include "core/plugin/registry.hpp"
 #include "core/vm/monitor.hpp"
+#include "core/vm/qtest/server.hpp"
 #include "core/vm/virtual_machine.hpp"
 
 namespace nacre::cli {
@@ -24,20 +25,26 @@ class Assembly {
   // Starts the guest and serves it until its end.
   void run();
 
+  VirtualMachine& vm() { return *vm_; }
+  Monitor& monitor() { return *monitor_; }
+
  private:
   explicit Assembly(const Options& options) : options_(options) {}
   Status build();
   Status add_back_ends();
   Status add_devices();
   Status watch_signals();
+  Status meet_test();
+  bool has_user_network() const;
   void on_signal();
 
   const Options& options_;
   std::unique_ptr<EventLoop> loop_;
-  std::optional<PidFile> pid_file_;
+  std::optional<MadeFile> pid_file_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<VirtualMachine> vm_;
   std::unique_ptr<Monitor> monitor_;
+  std::unique_ptr<qtest::Server> test_server_;
   Fd signals_;
 };
 

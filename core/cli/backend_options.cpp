@@ -65,6 +65,25 @@ Status add_chardev(Draft& draft, Chardev chardev) {
   return {};
 }
 
+// A drive that the machine's flash keeps its content in. It needs no id, and goes through the host's page cache unless
+// told otherwise, since the flash has all of it in memory.
+Status read_flash(Draft& draft, const Fields& fields, BlockOptions& drive) {
+  if (!fields.has("unit"))
+    return fail("-drive if=pflash: unit is missing; write unit=0 for the firmware or unit=1 for its variables.");
+  const uint64_t unit = fields.number("unit", 0);
+  if (!draft.options.flash[unit].empty())
+    return fail("-drive if=pflash: unit {} has been added; each unit is one drive.", unit);
+  if (!drive.driver.empty())
+    return fail("-drive if=pflash: the flash is a file of the host's; leave driver={} out.", drive.driver);
+  if (drive.iops_total)
+    return fail("-drive if=pflash: flash is not throttled, or variables would be lost; leave throttling out.");
+  if (drive.id.empty()) drive.id = fmt::format("pflash{}", unit);
+  if (!fields.has("direct")) drive.direct = false;
+  if (!fields.has("aio") && !drive.direct) drive.aio = BlockAio::Threads;  // nobody waits for the disk but it
+  draft.options.flash[unit] = drive.id;
+  return {};
+}
+
 }  // namespace
 
 Status apply_drive(Draft& draft, const Given& given) {
@@ -91,6 +110,12 @@ Status apply_drive(Draft& draft, const Given& given) {
     if (!detect) return detect.error();
     drive.detect_zeroes = *detect;
   }
+  if (fields.text("if") == "pflash") {
+    if (Status status = read_flash(draft, fields, drive); !status) return status;
+  } else if (fields.has("unit")) {
+    return fail("-drive: unit goes with if=pflash; add if=pflash or leave unit out.");
+  }
+  if (drive.id.empty()) return fail("-drive: id is missing in '{}'; write id=ID.", given.text);
   if (Status status = drive.check(); !status) return status;
   for (const BlockOptions& other : draft.options.drives)
     if (other.id == drive.id) return fail("Drive {} has been added; give each drive an id of its own.", drive.id);
@@ -144,8 +169,11 @@ Status apply_object(Draft& draft, const Given& given) {
   std::vector<RandomSource>& sources = draft.options.random_sources;
   const std::string id = given.fields.text("id");
   if (std::find(threads.begin(), threads.end(), id) != threads.end() ||
-      std::any_of(sources.begin(), sources.end(), [&](const RandomSource& source) { return source.id == id; }))
+      std::any_of(sources.begin(), sources.end(), [&](const RandomSource& source) { return source.id == id; }) ||
+      std::any_of(draft.memory_objects.begin(), draft.memory_objects.end(),
+                  [&](const MemoryObject& object) { return object.part.options.id == id; }))
     return fail("Object {} has been added; give each object an id of its own.", id);
+  if (given.fields.text("kind").starts_with("memory-backend-")) return apply_memory_object(draft, given);
   if (given.fields.text("kind") == "rng-random") {
     sources.push_back({id, given.fields.has("filename") ? given.fields.text("filename") : "/dev/urandom"});
     return {};

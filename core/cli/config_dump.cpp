@@ -24,7 +24,8 @@ json::value option_value(const ConfigItem& item) {
   if (option.grammar.keys.empty() || reference) return json::value(item.text);
   json::object object;
   bool first = option.grammar.bare_first;
-  for (const std::string& element : split_words(item.text, ',')) {
+  for (const std::string& written : split_words(item.text, ',')) {
+    const std::string element = without_sign(option.grammar, written);
     const size_t equals = element.find('=');
     const Key* key = find_key(option.grammar, element.substr(0, equals));
     if (equals != std::string::npos)

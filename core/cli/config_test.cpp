@@ -167,13 +167,15 @@ TEST_F(Config, RefusesAKeyThatIsGivenTwice) {
 
 TEST_F(Config, DumpsWhatItReads) {
   const std::string line =
-      "-machine microvm,mem-share=on -smp 2 -m 512 -kernel /k -append console=ttyS0 quiet -initrd /i "
+      "-machine microvm,mem-share=on -smp 2 -cpu host,-avx2,sse4.1=off -m 512 -kernel /k -append console=ttyS0 quiet "
+      "-initrd /i "
       "-qmp unix:sock,server,nowait -drive id=d,file=/d,direct=off,throttling.iops-total=5 "
       "-device virtio-blk-device,drive=d,id=d,serial=x -netdev tap,id=n,ifname=tap0 -chardev "
       "socket,id=c,path=/c,server,nowait "
       "-serial chardev:c -object iothread,id=i -S -name vm";
   const std::string first = dump(line);
   EXPECT_THAT(first, HasSubstr("\"throttling.iops-total\": 5"));
+  EXPECT_THAT(first, HasSubstr("\"avx2\": \"off\""));
   std::ofstream(path_) << first;
   EXPECT_EQ(dump("-config " + path_), first);
   // Sections become options

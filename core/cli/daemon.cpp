@@ -53,20 +53,16 @@ void Daemon::report(const Status& started) {
   ::close(pipe_);
 }
 
-Result<PidFile> PidFile::create(const std::string& path) {
+Result<MadeFile> make_pid_file(const std::string& path) {
   Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd && errno == EEXIST)
     return fail("Pidfile path is existed yet: '{}'. Remove it if no VMM of that name runs.", path);
   if (!fd) return fail("-pidfile: cannot make '{}': {}.", path, strerror(errno));
-  PidFile file(path);
+  MadeFile file(path);
   std::string text = std::to_string(::getpid()) + "\n";
   if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
     return fail("-pidfile: cannot write '{}': {}.", path, strerror(errno));
   return file;
-}
-
-PidFile::~PidFile() {
-  if (!path_.empty()) ::unlink(path_.c_str());
 }
 
 }  // namespace nacre::cli

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "core/base/made_file.hpp"
 #include "core/base/result.hpp"
 
 namespace nacre::cli {
@@ -21,17 +22,7 @@ class Daemon {
   int pipe_;
 };
 
-// A pid file, made with mode 0600 where none was, removed at the end.
-class PidFile {
- public:
-  static Result<PidFile> create(const std::string& path);
-  PidFile(PidFile&& other) noexcept : path_(std::move(other.path_)) { other.path_.clear(); }
-  PidFile& operator=(PidFile&&) = delete;
-  ~PidFile();
-
- private:
-  explicit PidFile(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-};
+// Makes a pid file with mode 0600; fails where anything is, a link included. The file goes with what is returned.
+Result<MadeFile> make_pid_file(const std::string& path);
 
 }  // namespace nacre::cli

@@ -49,7 +49,22 @@ Status resolve_mon(Draft& draft) {
   return {};
 }
 
+Status resolve_accelerator(Draft& draft) {
+  const std::string& accel = draft.accel.empty() ? draft.machine_accel : draft.accel;
+  const TestSocket& test = draft.options.test;
+  draft.options.no_vcpus = accel == "qtest" || accel == "test" || (accel.empty() && !test.path.empty());
+  if (test.path.empty()) return {};
+  const char* option = test.stratovirt ? "-mod-test" : "-qtest";
+  if (test.stratovirt && accel != "test")
+    return fail("-mod-test goes with -accel test, by which the machine has no vCPUs; add it.");
+  if (!draft.options.no_vcpus)
+    return fail("{} drives a machine without vCPUs, and accel={} asks for them; leave one of both out.", option, accel);
+  if (draft.options.machine.type == "none") return fail("{} drives a machine, and -machine none builds none.", option);
+  return {};
+}
+
 Status check_management(const Options& options) {
+  if (options.qmp.empty() && !options.test.path.empty()) return {};
   if (options.qmp.empty())
     return fail(
         "Please use '-qmp' or '-mon' to give a qmp path for Unix socket, such as '-qmp unix:PATH,server,nowait'.");
@@ -96,8 +111,20 @@ Status check_shared_files(const Options& options) {
   return {};
 }
 
+Status check_flash(const Options& options) {
+  const bool firmware = !options.flash[0].empty(), variables = !options.flash[1].empty();
+  if (options.machine.type == "microvm" && (firmware || variables))
+    return fail("-drive if=pflash: the machine microvm boots without firmware; use -machine q35, or leave it out.");
+  if (variables && !firmware)
+    return fail(
+        "-drive if=pflash: unit 1 keeps the variables of the firmware in unit 0, which is missing; add "
+        "'-drive if=pflash,unit=0,readonly=on,file=FIRMWARE'.");
+  return {};
+}
+
 Status check_boot(const Options& options) {
   if (options.machine.type == "none") return {};
+  if (options.no_vcpus && options.kernel.empty() && options.initrd.empty()) return {};
   if (options.machine.type == "microvm" && options.kernel.empty())
     return fail("kernel file is required for microvm machine type, which is not provided; add '-kernel FILE'.");
   if (!options.initrd.empty() && options.kernel.empty())
@@ -118,9 +145,11 @@ Result<Options> finish(Draft draft) {
   if (draft.options.help) return std::move(draft.options);
   if (Status status = resolve_serial(draft); !status) return status.error();
   if (Status status = resolve_mon(draft); !status) return status.error();
+  if (Status status = resolve_accelerator(draft); !status) return status.error();
+  if (Status status = resolve_memory(draft); !status) return status.error();
   const Options& options = draft.options;
   if (!options.pidfile.empty() && !options.daemonize) return fail("-pidfile must be used with -daemonize together.");
-  for (auto check : {check_stdio, check_shared_files, check_management, check_boot})
+  for (auto check : {check_stdio, check_shared_files, check_management, check_flash, check_boot})
     if (Status status = check(options); !status) return status.error();
   return std::move(draft.options);
 }

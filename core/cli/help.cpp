@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/cli/option_table.hpp"
+#include "core/kvm/x86_64/cpu_features.hpp"
 
 #ifndef NACRE_VERSION
 #error "the build says which version this is"
@@ -50,7 +51,31 @@ std::string key_head(const Grammar& grammar, const Key& key) {
   return value.empty() ? std::string(key.name) : fmt::format("{}={}", key.name, value);
 }
 
+// The values that a key goes with: "a, b or c", or "memory-backend-*".
+std::string kinds_text(std::string_view kinds) {
+  const std::vector<std::string> words = split_words(kinds);
+  const std::string prefix = words.front().substr(0, words.front().rfind('-') + 1);
+  const bool alike = words.size() > 1 && !prefix.empty() &&
+                     std::all_of(words.begin(), words.end(), [&](auto& word) { return word.starts_with(prefix); });
+  return alike ? prefix + "*" : any_of(words);
+}
+
 }  // namespace
+
+std::string list_cpu_features() {
+  constexpr size_t kWidth = 110;
+  std::string text = "  Features, as Linux and as QEMU write them:";
+  size_t column = kWidth;
+  for (const std::string& name : kvm::cpu_feature_names()) {
+    if (column + name.size() > kWidth) {
+      text += "\n   ";
+      column = 4;
+    }
+    text += " " + name;
+    column += name.size() + 1;
+  }
+  return text + "\n";
+}
 
 std::string help_text(const Option& option) {
   std::string text = head(option) + "\n";
@@ -65,13 +90,13 @@ std::string help_text(const Option& option) {
   for (const Key& key : option.grammar.keys) {
     if (key.type == ValueType::Later) continue;
     std::string right(key.help);
-    if (!key.kinds.empty() && key.kinds != default_kind)
-      right += fmt::format(" (with {})", any_of(split_words(key.kinds)));
+    if (!key.kinds.empty() && key.kinds != default_kind) right += fmt::format(" (with {})", kinds_text(key.kinds));
     if (!key.fallback.empty()) right += fmt::format(" (default {})", key.fallback);
     if (key.required) right += " (required)";
     add_row(text, key_head(option.grammar, key), right, std::min<size_t>(widest, kColumn) + 5);
   }
   if (!option.more.empty()) text += fmt::format("\n  {}", option.more);
+  if (option.lists) text += option.lists();
   if (option.repeatable) text += "\n  Can be given several times.\n";
   return text;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/cli/option_table.hpp"
+#include "core/kvm/x86_64/cpu_features.hpp"
 
 namespace nacre::cli {
 namespace {
@@ -32,11 +33,19 @@ Status apply_machine(Draft& draft, const Given& given) {
   }
   options.dump_guest_core = given.fields.flag("dump-guest-core", options.dump_guest_core);
   options.share_memory = given.fields.flag("mem-share", options.share_memory);
+  draft.machine_accel = given.fields.text("accel");
+  draft.memory_backend = given.fields.text("memory-backend");
   options.machine.properties = given.fields.others;
   return {};
 }
 
-Status apply_cpu(Draft&, const Given& given) {
+Status apply_cpu(Draft& draft, const Given& given) {
+  for (const auto& [name, value] : given.fields.others) {
+    if (Status known = kvm::check_cpu_feature(name); !known) return fail("-cpu: {}", known.error().message);
+    Result<Scalar> on = parse_scalar(fmt::format("-cpu: {}", name), value, {.name = "", .type = ValueType::Bool});
+    if (!on) return on.error();
+    draft.options.cpu_features.emplace_back(name, on->number != 0);
+  }
 #if !defined(__aarch64__)
   for (const char* name : {"pmu", "sve", "kvm-steal-time"})
     if (given.fields.flag(name, false)) return fail("-cpu: {}=on is for Arm hosts only; leave it out here.", name);

@@ -13,12 +13,13 @@ constexpr Key kMachineKeys[] = {
     {.name = "type", .help = "the machine type; 'none' builds no machine", .fallback = "microvm"},
     {.name = "accel",
      .type = Choice,
-     .help = "what runs the vCPUs",
+     .help = "what runs the vCPUs; -accel says the same",
      .fallback = "kvm",
-     .values = "kvm",
-     .later = "kvm:tcg|test"},
+     .values = "kvm|qtest|test",
+     .later = "kvm:tcg"},
     {.name = "dump-guest-core", .type = Bool, .help = "guest memory is part of a core dump", .fallback = "on"},
     {.name = "mem-share", .type = Bool, .help = "other processes can map guest memory", .fallback = "off"},
+    {.name = "memory-backend", .type = Id, .help = "the -object memory-backend-* that is all of guest memory"},
     {.name = "usb", .type = Choice, .help = "for libvirt", .fallback = "off", .values = "off"},
 };
 constexpr Key kCpuKeys[] = {
@@ -50,8 +51,41 @@ constexpr Key kMemoryKeys[] = {
     {.name = "size", .type = Size, .help = "guest memory, 128 MiB to 512 GiB", .fallback = "256M", .required = true},
     {.name = "maxmem", .type = Size, .help = "address space set aside for memory, at least size", .fallback = "size"},
 };
+constexpr Key kLandlockKeys[] = {
+    {.name = "path", .type = Path, .help = "a file, or a directory with all below it", .required = true},
+    {.name = "access",
+     .type = Choice,
+     .help = "to read, or to write and make files too",
+     .fallback = "ro",
+     .values = "ro|rw"},
+};
+constexpr Key kNumaKeys[] = {
+    {.name = "kind",
+     .type = Choice,
+     .help = "a node, or how far one is from another",
+     .required = true,
+     .values = "node|dist",
+     .later = "cpu|hmat-lb|hmat-cache"},
+    {.name = "nodeid", .type = Integer, .help = "number of the node", .required = true, .kinds = "node", .high = 127},
+    {.name = "cpus", .help = "its vCPUs, as 0-1:4; those of no node are node 0's", .kinds = "node"},
+    {.name = "memdev",
+     .type = Id,
+     .help = "the -object memory-backend-* that is its memory",
+     .required = true,
+     .kinds = "node"},
+    {.name = "src", .type = Integer, .help = "from this node", .required = true, .kinds = "dist", .high = 127},
+    {.name = "dst", .type = Integer, .help = "to this one", .required = true, .kinds = "dist", .high = 127},
+    {.name = "val",
+     .type = Integer,
+     .help = "10 to itself, more to others",
+     .fallback = "10, and 20",
+     .required = true,
+     .kinds = "dist",
+     .low = 10,
+     .high = 255},
+};
 constexpr Key kDriveKeys[] = {
-    {.name = "id", .type = Id, .help = "the name that -device drive= refers to", .required = true},
+    {.name = "id", .type = Id, .help = "the name that -device drive= refers to; needed but for if=pflash"},
     {.name = "driver",
      .type = Choice,
      .help = "who keeps the data: a file, or a driver of a plugin",
@@ -59,12 +93,7 @@ constexpr Key kDriveKeys[] = {
      .values = "file",
      .foreign = true},
     {.name = "file", .type = Path, .help = "a regular file or a block device", .required = true, .kinds = "file"},
-    {.name = "if",
-     .type = Choice,
-     .help = "what the drive is for",
-     .fallback = "none",
-     .values = "none",
-     .later = "pflash"},
+    {.name = "if", .type = Choice, .help = "what the drive is for", .fallback = "none", .values = "none|pflash"},
     {.name = "readonly", .type = Bool, .help = "the guest cannot write", .fallback = "off"},
     {.name = "direct",
      .type = Bool,
@@ -102,7 +131,11 @@ constexpr Key kDriveKeys[] = {
      .values = "raw",
      .later = "qcow2",
      .kinds = "file"},
-    {.name = "unit", .type = Later, .help = "it goes with if=pflash", .kinds = "file"},
+    {.name = "unit",
+     .type = Integer,
+     .help = "with if=pflash: 0 for the firmware, 1 for its variables",
+     .kinds = "file",
+     .high = 1},
     {.name = "l2-cache-size", .type = Later, .help = "it goes with format=qcow2", .kinds = "file"},
     {.name = "refcount-cache-size", .type = Later, .help = "it goes with format=qcow2", .kinds = "file"},
 };
@@ -161,20 +194,57 @@ constexpr Key kDeviceKeys[] = {
     {.name = "driver", .help = "the device's type", .required = true},
     {.name = "id", .type = Id, .help = "the name in QMP", .fallback = "made up"},
 };
+constexpr std::string_view kMemoryKinds = "memory-backend-ram|memory-backend-file|memory-backend-memfd";
 constexpr Key kObjectKeys[] = {
     {.name = "kind",
      .type = Choice,
-     .help = "what to make: a thread that devices can be served on, or a source of random bytes",
+     .help = "what to make: a thread for devices, random bytes, guest memory",
      .required = true,
-     .values = "iothread|rng-random",
-     .later = "memory-backend-ram|memory-backend-file|memory-backend-memfd|tls-creds-x509|authz-simple",
+     .values = "iothread|rng-random|memory-backend-ram|memory-backend-file|memory-backend-memfd",
+     .later = "tls-creds-x509|authz-simple",
      .wrong = "-object: Unknown object type"},
     {.name = "id", .type = Id, .help = "the name others refer to", .required = true},
     {.name = "filename",
      .type = Path,
-     .help = "a character device that gives random bytes",
+     .help = "a character device to read from",
      .fallback = "/dev/urandom",
      .kinds = "rng-random"},
+    {.name = "size", .type = Size, .help = "of the memory", .required = true, .kinds = kMemoryKinds},
+    {.name = "mem-path",
+     .type = Path,
+     .help = "the file, or a directory to make one in",
+     .required = true,
+     .kinds = "memory-backend-file"},
+    {.name = "share",
+     .type = Bool,
+     .help = "others can map it",
+     .fallback = "off for ram, else on",
+     .kinds = kMemoryKinds},
+    {.name = "dump-guest-core", .type = Bool, .help = "part of a core dump", .fallback = "on", .kinds = kMemoryKinds},
+    {.name = "dump", .type = Bool, .help = "the same, as QEMU spells it", .kinds = kMemoryKinds},
+    {.name = "mem-prealloc",
+     .type = Bool,
+     .help = "pages are there before the guest starts",
+     .fallback = "off",
+     .kinds = kMemoryKinds},
+    {.name = "prealloc", .type = Bool, .help = "the same, as QEMU spells it", .kinds = kMemoryKinds},
+    {.name = "host-nodes", .help = "NUMA nodes of the host, as 0-1:4", .kinds = kMemoryKinds},
+    {.name = "policy",
+     .type = Choice,
+     .help = "how they are used",
+     .fallback = "bind with host-nodes",
+     .values = "default|preferred|bind|interleave",
+     .kinds = kMemoryKinds},
+    {.name = "hugetlb",
+     .type = Bool,
+     .help = "from the host's pool of huge pages",
+     .fallback = "off",
+     .kinds = "memory-backend-memfd"},
+    {.name = "hugetlbsize",
+     .type = Size,
+     .help = "the size of those pages",
+     .fallback = "the host's",
+     .kinds = "memory-backend-memfd"},
 };
 constexpr Key kQmpKeys[] = {
     {.name = "address", .help = "unix:PATH or tcp:IP:PORT", .required = true},
@@ -217,17 +287,25 @@ constexpr Option kTable[] = {
     {.name = "accel",
      .section = Section::Machine,
      .takes = Takes::Value,
-     .syntax = "kvm",
-     .help = "what runs the vCPUs",
-     .value = {.name = "", .type = Choice, .values = "kvm", .later = "kvm:tcg|test"},
-     .apply = [](Draft&, const Given&) { return Status(); }},
+     .syntax = "kvm|qtest|test",
+     .help = "what runs the vCPUs (default kvm)",
+     .more = "With qtest and test there are none, and no KVM is needed: a test drives the machine, by -qtest or by\n"
+             "  -mod-test, and its time is virtual.\n",
+     .value = {.name = "", .type = Choice, .values = "kvm|qtest|test", .later = "kvm:tcg"},
+     .apply =
+         [](Draft& draft, const Given& given) {
+           draft.accel = given.value.text;
+           return Status();
+         }},
     {.name = "cpu",
      .section = Section::Machine,
      .takes = Takes::Value,
-     .syntax = "host",
-     .help = "the CPU model",
-     .grammar = {.keys = kCpuKeys, .bare_first = true},
-     .apply = apply_cpu},
+     .syntax = "host[,FEATURE=on|off...]",
+     .help = "the CPU model, and features that guests are not to see (default host)",
+     .more = "-FEATURE stands for FEATURE=off; on, or +FEATURE, fails where this host cannot give it.\n",
+     .grammar = {.keys = kCpuKeys, .bare_first = true, .open = true, .signs = true},
+     .apply = apply_cpu,
+     .lists = list_cpu_features},
     {.name = "smp",
      .section = Section::Machine,
      .takes = Takes::Value,
@@ -243,6 +321,36 @@ constexpr Option kTable[] = {
      .help = "guest memory, in MiB or with K, M, G (default 256M)",
      .grammar = {.keys = kMemoryKeys, .bare_first = true},
      .apply = apply_memory},
+    {.name = "mem-path",
+     .section = Section::Machine,
+     .takes = Takes::Value,
+     .syntax = "PATH",
+     .help = "guest memory is a file, or one made in a directory such as /dev/hugepages",
+     .more = "A file that is not there is made, and its name taken away. Written only with -machine mem-share=on.\n"
+             "  With -numa or -machine memory-backend= each back end has its own.\n",
+     .value = {.name = "", .type = Path},
+     .apply =
+         [](Draft& draft, const Given& given) {
+           draft.mem_path = given.value.text;
+           return Status();
+         }},
+    {.name = "mem-prealloc",
+     .section = Section::Machine,
+     .help = "all of guest memory is there before the guest starts",
+     .apply =
+         [](Draft& draft, const Given&) {
+           draft.mem_prealloc = true;
+           return Status();
+         }},
+    {.name = "numa",
+     .section = Section::Machine,
+     .takes = Takes::Value,
+     .repeatable = true,
+     .syntax = "node,nodeid=N,memdev=ID[,cpus=A-B:C]|dist,src=N,dst=N,val=N",
+     .help = "a NUMA node of the guest, or a distance between two",
+     .more = "The nodes' memory together is -m. A distance that is given one way only holds both ways.\n",
+     .grammar = {.keys = kNumaKeys, .bare_first = true},
+     .apply = apply_numa},
     {.name = "name",
      .section = Section::Machine,
      .takes = Takes::Value,
@@ -307,7 +415,10 @@ constexpr Option kTable[] = {
      .repeatable = true,
      .syntax = "id=ID,file=FILE[,KEY=VALUE...]",
      .help = "a disk image for a device to use",
-     .more = "With the driver of a plugin other keys are its own: '-drive driver=DRIVER,help' lists them.\n",
+     .more = "With if=pflash it is flash of the machine, whose firmware then starts it: unit 0 ends at 4 GiB and is\n"
+             "  best readonly=on, unit 1 below it takes a copy of the firmware's variables. Its content goes through\n"
+             "  the page cache unless direct=on says otherwise.\n"
+             "  With the driver of a plugin other keys are its own: '-drive driver=DRIVER,help' lists them.\n",
      .grammar = {.keys = kDriveKeys},
      .apply = apply_drive,
      .offers = NACRE_KIND_BLOCK},
@@ -364,7 +475,9 @@ constexpr Option kTable[] = {
      .takes = Takes::Value,
      .repeatable = true,
      .syntax = "KIND,id=ID[,KEY=VALUE...]",
-     .help = "a thread for devices (iothread, at most 8) or random bytes (rng-random)",
+     .help = "a thread for devices, a source of random bytes, or guest memory",
+     .more = "A file of memory-backend-file that is not there is made, and its name taken away. Written only with "
+             "share=on.\n",
      .grammar = {.keys = kObjectKeys, .bare_first = true},
      .apply = apply_object},
 
@@ -389,6 +502,22 @@ constexpr Option kTable[] = {
      .help = "the same on a -chardev",
      .grammar = {.keys = kMonKeys},
      .apply = apply_mon},
+    {.name = "qtest",
+     .section = Section::Management,
+     .takes = Takes::Value,
+     .syntax = "unix:PATH[,server=on,wait=off]",
+     .help = "let a test drive the machine by QEMU's qtest protocol, without vCPUs",
+     .more = "Connects to the test, which listens at PATH, and ends with it; with server=on the test connects.\n"
+             "  tests/qtest/README.md describes the protocol.\n",
+     .value = {.name = "", .type = Text},
+     .apply = apply_qtest},
+    {.name = "mod-test",
+     .section = Section::Management,
+     .takes = Takes::Value,
+     .syntax = "[unix:]PATH",
+     .help = "the same in the dialect of StratoVirt's module tests; goes with -accel test",
+     .value = {.name = "", .type = Text},
+     .apply = apply_mod_test},
     {.name = "S",
      .aliases = "freeze|freeze_cpu",
      .section = Section::Management,
@@ -431,9 +560,58 @@ constexpr Option kTable[] = {
            draft.options.pidfile = *path;
            return Status();
          }},
+    {.name = "runas",
+     .section = Section::Process,
+     .takes = Takes::Value,
+     .syntax = "USER|UID:GID",
+     .help = "become this user before the guest runs",
+     .more =
+         "For root. All is opened before, as root; what is plugged in later must be the user's to open. The process\n"
+         "  gains no privileges again, nor does what it starts. Its sockets and pid file stay behind at the end.\n",
+     .value = {.name = "", .type = Text},
+     .apply =
+         [](Draft& draft, const Given& given) {
+           draft.options.run_as = given.value.text;
+           return Status();
+         }},
+    {.name = "chroot",
+     .section = Section::Process,
+     .takes = Takes::Value,
+     .syntax = "DIR",
+     .help = "make this the root directory before the guest runs",
+     .more = "For root. All is opened before; what is plugged in later is looked for in there, plugins too. Where the "
+             "host\n"
+             "  allows it the process has a mount namespace of its own in which nothing else is mounted any more.\n",
+     .value = {.name = "", .type = Path},
+     .apply =
+         [](Draft& draft, const Given& given) {
+           Result<std::string> path = absolute_path(given.value.text);
+           if (!path) return Status(path.error());
+           draft.options.change_root = *path;
+           return Status();
+         }},
+    {.name = "landlock",
+     .section = Section::Process,
+     .takes = Takes::Value,
+     .repeatable = true,
+     .syntax = "[path=]PATH[,access=ro|rw]",
+     .help = "open no other file or directory than these while the guest runs",
+     .more =
+         "What the command line names is opened before. Plugins' directories and those of libraries are open to be\n"
+         "  read. Nothing can be executed; sockets and pid file elsewhere stay behind at the end. Takes a kernel\n"
+         "  with Landlock (5.13, and lsm= with landlock among them).\n",
+     .grammar = {.keys = kLandlockKeys, .bare_first = true},
+     .apply = apply_landlock},
     {.name = "disable-seccomp",
      .section = Section::Process,
      .help = "do not restrict system calls",
+     .more = "Without it, each kind of thread (main, iothread, vCPU, block worker) may make the system calls of a "
+             "short list\n"
+             "  and no others from before the guest's first instruction; no program can be started. Any other call "
+             "ends nacre\n"
+             "  with one sentence and status 159. What a plugin needs beyond is in its note ('nacre plugin inspect "
+             "FILE'), and\n"
+             "  counts if the command line names the plugin, its driver or, by -plugin file=FILE, its file.\n",
      .apply =
          [](Draft& draft, const Given&) {
            draft.options.seccomp = false;
@@ -524,9 +702,6 @@ constexpr Option kTable[] = {
     ignored("usb"),
 
     later("incoming", "there is no snapshot to start from and no migration yet"),
-    later("numa", "guest memory has one node"),
-    later("mem-path", "guest memory has no file; -machine mem-share=on shares it"),
-    later("mem-prealloc", "guest memory is touched as the guest uses it"),
     later("hardware-signature", "the ACPI tables have no FACS with a signature to compare"),
     later("smbios", "there are no SMBIOS tables yet"),
     later("battery", "there is no battery device"),
@@ -534,7 +709,6 @@ constexpr Option kTable[] = {
     later("trace", "there are no trace points; STRATOVIRT_LOG_LEVEL=debug makes the log say more"),
     later("vnc", "there is no display; use -serial for a console"),
     later("cameradev", "there are no cameras"),
-    later("mod-test", "there is no test accelerator"),
 };
 
 }  // namespace

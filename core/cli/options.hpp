@@ -11,6 +11,9 @@
 #include "core/backend/block_options.hpp"
 #include "core/backend/net_options.hpp"
 #include "core/base/result.hpp"
+#include "core/kvm/x86_64/cpu_features.hpp"
+#include "core/memory/backend.hpp"
+#include "core/vm/numa.hpp"
 
 namespace nacre::cli {
 
@@ -88,6 +91,12 @@ struct PluginDirectory {
   bool insecure = false;  // given by -plugin-insecure-dir: others may write to it, and the user knows
 };
 
+// -landlock: a file, or all below a directory, that can be opened while the guest runs.
+struct OpenPath {
+  std::string path;  // absolute
+  bool writable = false;
+};
+
 struct PluginChoice {
   std::vector<PluginDirectory> directories;  // in order; empty: the built-in default
   std::vector<std::string> files;            // -plugin file=, absolute
@@ -97,21 +106,34 @@ struct PluginChoice {
   bool seal = false;  // code is mapped from copies that nobody can overwrite
 };
 
+// -qtest and -mod-test: the socket of a test that drives the machine.
+struct TestSocket {
+  std::string path;         // absolute or not, at most 107 bytes; empty: there is none
+  bool listen = false;      // else the machine connects to it
+  bool stratovirt = false;  // the dialect of -mod-test
+};
+
 struct Options {
   static constexpr uint64_t kDefaultMemory = 256ull << 20;
 
   std::optional<HelpRequest> help;  // when set, only `plugin` counts besides, and nothing was cross-checked
 
   MachineChoice machine;
+  bool no_vcpus = false;  // the accelerator is qtest or test: a test drives the machine
+  TestSocket test;
   CpuLayout cpu;
+  kvm::FeatureChanges cpu_features;
   uint64_t memory = kDefaultMemory;      // bytes, 128 MiB .. 512 GiB, a multiple of 4 KiB
   uint64_t max_memory = kDefaultMemory;  // bytes, at least `memory`
   bool dump_guest_core = true;
   bool share_memory = false;
+  std::vector<MemoryPart> ram;  // what `memory` is made of, in order
+  NumaTopology numa;
 
   std::string kernel, initrd, append;  // empty when not given
 
   std::vector<BlockOptions> drives;          // ids unique
+  std::string flash[2];                      // ids of the drives with if=pflash, by unit; empty where there is none
   std::vector<NetOptions> netdevs;           // ids unique
   std::vector<Chardev> chardevs;             // ids unique, the one of -serial included
   std::string serial;                        // id of the chardev of the serial port, empty for no port
@@ -125,9 +147,17 @@ struct Options {
   std::string log_file;    // empty: standard error
   std::string pidfile;     // absolute; only with daemonize
   bool daemonize = false;
+  std::string run_as;              // a user's name or UID:GID; empty: the user that it was started by
+  std::string change_root;         // absolute; empty: the root directory that it was started in
+  std::vector<OpenPath> landlock;  // empty: what can be opened is as it was
   bool seccomp = true;
   bool freeze = false;  // vCPUs stay paused until `cont`
   PluginChoice plugin;
+
+  std::vector<int> descriptors;  // those inherited that the words speak of, and maybe others
+
+  // The process is to give up what it does not need.
+  bool confined() const { return !run_as.empty() || !change_root.empty() || !landlock.empty(); }
 };
 
 // Reads the words that follow the program's name. Everything that can be judged from the words alone is judged: what

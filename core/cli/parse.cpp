@@ -4,7 +4,9 @@
 
 #include "core/base/suggest.hpp"
 #include "core/cli/config_file.hpp"
+#include "core/cli/inherited.hpp"
 #include "core/cli/option_table.hpp"
+#include "qmp/text.hpp"
 
 namespace nacre::cli {
 namespace {
@@ -104,6 +106,7 @@ class Reader {
     if (option.name == "config") return take_config(std::string(text));
     dump_ |= option.name == "dump-config";
     if (!option.apply) return {};
+    find_descriptors(text, draft_.options.descriptors);
     items_.push_back({&option, std::string(text)});
     Given what{.text = text};
     // `-serial chardev:ID` is the one value that is not written as its grammar says.
@@ -158,6 +161,13 @@ class Reader {
 }  // namespace
 
 Result<Options> parse(std::span<const char* const> arguments) {
+  // Names go into QMP's answers and paths into -dump-config: both are JSON, which is UTF-8 (RFC 8259 §8.1).
+  for (const char* word : arguments)
+    if (word && !qmp::is_utf8(word))
+      return fail(
+          "The word '{}' of the command line is not UTF-8 text; write it in UTF-8, and rename a file that has such a "
+          "name.",
+          qmp::made_utf8(word));
   return Reader(arguments).read();
 }
 

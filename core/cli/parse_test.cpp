@@ -146,6 +146,8 @@ TEST(Parse, Cpus) {
   }
   with_rest("-cpu host");
   with_rest("-cpu host,pmu=off");
+  const kvm::FeatureChanges changes = with_rest("-cpu host,avx2=off,+sse4.1,-tsc-deadline,smap=on").cpu_features;
+  EXPECT_EQ(changes, (kvm::FeatureChanges{{"avx2", false}, {"sse4.1", true}, {"tsc-deadline", false}, {"smap", true}}));
 }
 
 TEST(Parse, Memory) {
@@ -284,6 +286,41 @@ TEST(Parse, DevicesWithoutIdAndWithoutBackEnd) {
   ASSERT_THAT(options.devices, SizeIs(2));
   EXPECT_EQ(options.devices[0].id, "");
   EXPECT_THAT(options.devices[0].properties, ElementsAre(Pair("max_bytes", "1")));
+}
+
+TEST(Parse, Landlock) {
+  Options options = with_rest("-landlock /a/./b -landlock path=/c,access=rw");
+  ASSERT_THAT(options.landlock, SizeIs(2));
+  EXPECT_EQ(options.landlock[0].path, "/a/b");
+  EXPECT_FALSE(options.landlock[0].writable);
+  EXPECT_TRUE(options.landlock[1].writable);
+  EXPECT_TRUE(options.confined());
+  EXPECT_FALSE(with_rest("").confined());
+}
+
+TEST(Parse, DescriptorsThatTheWordsSpeakOf) {
+  EXPECT_THAT(with_rest("-netdev tap,id=n,fds=3:4:5,vhost=on,vhostfds=12:13:14 -drive id=x,file=/dev/fd/7,readonly=on "
+                        "-device vhost-vsock-device,id=v,guest-cid=3,vhostfd=9 -plugin file=/proc/self/fd/63")
+                  .descriptors,
+              testing::UnorderedElementsAre(3, 4, 5, 12, 13, 14, 7, 9, 63));
+}
+
+// Nobody runs a kernel there, so none is demanded, and no root file system either; the test needs no QMP.
+TEST(Parse, MachinesWithoutVcpus) {
+  Options options = accepted("-machine q35 -qtest unix:/tmp/x");
+  EXPECT_TRUE(options.no_vcpus);
+  EXPECT_EQ(options.test.path, "/tmp/x");
+  EXPECT_FALSE(options.test.listen);
+  EXPECT_FALSE(options.test.stratovirt);
+  EXPECT_TRUE(accepted("-machine microvm -qtest unix:/tmp/x,server=on,wait=off -accel qtest").test.listen);
+  EXPECT_TRUE(accepted("-machine microvm -qtest unix:/tmp/x,server,nowait").test.listen);
+  EXPECT_TRUE(accepted("-machine microvm,accel=qtest -qmp unix:/tmp/q,server,nowait").no_vcpus);
+  options = accepted("-machine q35 -accel test -mod-test unix:/tmp/x -smp 2 -cpu host,-avx2");
+  EXPECT_TRUE(options.no_vcpus);
+  EXPECT_TRUE(options.test.stratovirt);
+  EXPECT_EQ(options.test.path, "/tmp/x");
+  // -accel overrides what -machine says.
+  EXPECT_FALSE(with_rest("-machine microvm,accel=qtest -accel kvm").no_vcpus);
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ struct ProjectRequest {
 // where the id, the kind or the directory will not do.
 Result<std::string> write_project(const ProjectRequest& request);
 
-// "virtio-device, mmio-device": what write_project() takes.
+// "virtio-device, pci-device": what write_project() takes.
 std::string project_kinds();
 
 }  // namespace nacre::cli

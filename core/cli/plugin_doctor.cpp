@@ -176,10 +176,10 @@ void print(const char* name, const std::string& value) {
 
 std::string flag_words(uint32_t flags) {
   std::vector<std::string> words;
-  if (flags & NACRE_NOTE_NEEDS_KVM_FD) words.push_back("needs the descriptor of KVM");
-  if (flags & NACRE_NOTE_WANTS_THREAD) words.push_back("wants a thread of its own");
-  if (flags & NACRE_NOTE_CAN_ISOLATE) words.push_back("can run in a process of its own");
-  if (flags & NACRE_NOTE_HAS_STATE) words.push_back("saves its state");
+  if (flags & NACRE_NOTE_NEEDS_KVM_FD) words.emplace_back("needs the descriptor of KVM");
+  if (flags & NACRE_NOTE_WANTS_THREAD) words.emplace_back("wants a thread of its own");
+  if (flags & NACRE_NOTE_CAN_ISOLATE) words.emplace_back("can run in a process of its own");
+  if (flags & NACRE_NOTE_HAS_STATE) words.emplace_back("saves its state");
   return joined(words);
 }
 
@@ -203,6 +203,7 @@ void describe(const Subject& subject) {
                       type.aliases.empty() ? "" : ", also " + joined(type.aliases)));
   print("requires", joined(manifest.requires_extensions));
   print("optional", joined(manifest.optional_extensions));
+  print("system calls", joined(manifest.system_calls));
   print("libraries", joined(needed_libraries(subject.file.fd.get(), subject.file.stamp.size)));
 }
 

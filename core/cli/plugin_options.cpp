@@ -19,4 +19,12 @@ Result<std::unique_ptr<Registry>> open_registry(const PluginChoice& choice) {
   return registry;
 }
 
+std::vector<std::string> plugin_directories(const PluginChoice& choice) {
+  std::vector<std::string> paths;
+  for (const PluginDirectory& directory : choice.directories) paths.push_back(directory.path);
+  if (paths.empty())
+    for (const PluginDirectoryOption& directory : default_plugin_directories()) paths.push_back(directory.path);
+  return paths;
+}
+
 }  // namespace nacre::cli

@@ -11,4 +11,7 @@ namespace nacre::cli {
 // Scans the directories and takes in single files. Fails where a directory or file that was named cannot be used.
 Result<std::unique_ptr<Registry>> open_registry(const PluginChoice& choice);
 
+// The directories where plugins are looked for.
+std::vector<std::string> plugin_directories(const PluginChoice& choice);
+
 }  // namespace nacre::cli

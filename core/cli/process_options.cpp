@@ -1,4 +1,7 @@
 // -qmp, -mon and the options of plugins: how the process is managed, and where its parts come from.
+#include <algorithm>
+
+#include "core/base/suggest.hpp"
 #include "core/cli/option_table.hpp"
 
 namespace nacre::cli {
@@ -51,10 +54,60 @@ Status apply_api_channel(Draft& draft, const Given& given) {
   return {};
 }
 
+Status apply_landlock(Draft& draft, const Given& given) {
+  Result<std::string> path = absolute_path(given.fields.text("path"));
+  if (!path) return path.error();
+  draft.options.landlock.push_back({std::move(*path), given.fields.text("access") == "rw"});
+  return {};
+}
+
 Status apply_mon(Draft& draft, const Given& given) {
   draft.has_mon = true;
   draft.mon_chardev = given.fields.text("chardev");
   draft.mon_id = given.fields.text("id");
+  return {};
+}
+
+Status apply_qtest(Draft& draft, const Given& given) {
+  TestSocket& test = draft.options.test;
+  std::string_view rest = given.text;
+  if (!rest.starts_with("unix:"))
+    return fail("-qtest cannot be '{}': write unix:PATH, or unix:PATH,server=on,wait=off.", given.text);
+  rest.remove_prefix(5);
+  const size_t end = std::min(rest.find(','), rest.size());
+  Result<Scalar> path =
+      parse_scalar("-qtest unix: the path", rest.substr(0, end), {.name = "", .type = ValueType::SocketPath});
+  if (!path) return path.error();
+  for (const std::string& word : split_words(rest.substr(end).substr(end < rest.size() ? 1 : 0), ',')) {
+    if (word.empty() && end == rest.size()) break;
+    const size_t equals = word.find('=');
+    const std::string name = word.substr(0, equals);
+    bool on = true;
+    if (equals != std::string::npos) {
+      Result<Scalar> value = parse_scalar(fmt::format("-qtest: {}", name), std::string_view(word).substr(equals + 1),
+                                          {.name = "", .type = ValueType::Bool});
+      if (!value) return value.error();
+      on = value->number != 0;
+    }
+    if (name == "server")
+      test.listen = on;
+    else if (name != "wait" && name != "nowait")  // nothing runs that could wait
+      return fail("-qtest: there is no key '{}'; it takes server and wait.{}", name,
+                  did_you_mean(name, std::vector<std::string>{"server", "wait", "nowait"}));
+  }
+  if (!test.path.empty()) return fail("-qtest and -mod-test speak different dialects; give one of them.");
+  test.path = path->text;
+  return {};
+}
+
+Status apply_mod_test(Draft& draft, const Given& given) {
+  std::string_view text = given.text;
+  if (text.starts_with("unix:")) text.remove_prefix(5);
+  Result<Scalar> path = parse_scalar("-mod-test: the path", text, {.name = "", .type = ValueType::SocketPath});
+  if (!path) return path.error();
+  if (!draft.options.test.path.empty()) return fail("-qtest and -mod-test speak different dialects; give one of them.");
+  draft.options.test.path = path->text;
+  draft.options.test.stratovirt = true;
   return {};
 }
 

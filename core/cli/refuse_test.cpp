@@ -86,12 +86,22 @@ TEST(Refuse, Netdev) {
 
 TEST(Refuse, MachineCpuMemory) {
   refused({
-    {"-machine microvm,accel=test", "-machine: accel=test is not supported by this version of Nacre, which takes kvm."},
-        {"-machine microvm,accel=kvn", "-machine: accel cannot be 'kvn': it is kvm. Did you mean 'kvm'?"},
+    {"-machine microvm,accel=kvm:tcg", "-machine: accel=kvm:tcg is not supported by this version of Nacre"},
+        {"-machine microvm,accel=kvn", "-machine: accel cannot be 'kvn'"}, {"-accel qtes", "Did you mean 'qtest'?"},
+        {"-qtest /tmp/x", "-qtest cannot be '/tmp/x': write unix:PATH"}, {"-qtest unix:", "-qtest unix: the path"},
+        {"-qtest unix:/tmp/x,serve=on", "-qtest: there is no key 'serve'; it takes server and wait. Did you mean"},
+        {"-qtest unix:/tmp/x,server=maybe", "-qtest: server cannot be 'maybe'"},
+        {"-qtest unix:/tmp/x -accel kvm", "-qtest drives a machine without vCPUs, and accel=kvm asks for them"},
+        {"-qtest unix:/tmp/x -machine none", "-qtest drives a machine, and -machine none builds none"},
+        {"-mod-test unix:/tmp/x", "-mod-test goes with -accel test"},
+        {"-accel test -mod-test unix:/tmp/x -qtest unix:/tmp/y", "different dialects"},
         {"-machine microvm,usb=on", "usb cannot be 'on': it is off."},
         {"-machine microvm,mem-share=maybe", "-machine: mem-share cannot be 'maybe': it is on or off"},
         {"-accel kvm:tcg", "not supported by this version"}, {"-cpu max", "-cpu: family cannot be 'max': it is host."},
         {"-cpu pmu=on", "-cpu: family is missing"},
+        {"-cpu host,avx3=on", "-cpu: there is no processor feature 'avx3'; '-cpu help' lists them. Did you mean 'avx"},
+        {"-cpu host,-sse9", "no processor feature 'sse9'"}, {"-cpu host,avx=maybe", "-cpu: avx cannot be 'maybe'"},
+        {"-cpu host,avx2=on,-avx2", "'avx2' is given twice"}, {"-cpu host,avx2", "'avx2' has no value"},
 #if !defined(__aarch64__)
         {"-cpu host,kvm-steal-time=on", "kvm-steal-time=on is for Arm hosts only"},
 #endif
@@ -124,8 +134,13 @@ TEST(Refuse, BackEnds) {
       {"-drive id=x,file=y -drive id=x,file=z", "Drive x has been added"},
       {"-drive id=a,file=./y -drive id=b,file=y,readonly=on",
        "Failed to add drive y, file can only be shared with read_only."},
-      {"-drive id=x,file=y,if=pflash,unit=0", "-drive: if=pflash is not supported by this version of Nacre"},
-      {"-drive id=x,file=y,unit=0", "unit is not supported"},
+      {"-drive file=y,if=pflash", "-drive if=pflash: unit is missing; write unit=0 for the firmware or unit=1"},
+      {"-drive file=y,if=pflash,unit=2", "-drive: unit"},
+      {"-drive file=y,if=pflash,unit=0 -drive file=z,if=pflash,unit=0", "unit 0 has been added"},
+      {"-machine q35 -drive file=y,if=pflash,unit=1", "unit 1 keeps the variables of the firmware in unit 0"},
+      {"-drive file=y,if=pflash,unit=0", "the machine microvm boots without firmware"},
+      {"-drive id=x,file=y,unit=0", "unit goes with if=pflash"},
+      {"-drive file=y,if=pflash,unit=0,format=qcow2", "-drive: format=qcow2 is not supported by this version"},
       {"-drive id=x,file=y,media=cdrom", "media=cdrom is not supported"},
       {"-drive id=x,file=y,format=qcow2", "format=qcow2 is not supported by this version of Nacre, which takes raw."},
       {"-drive id=x,file=y,l2-cache-size=1M", "l2-cache-size is not supported"},
@@ -168,7 +183,7 @@ TEST(Refuse, BackEnds) {
       {threads, "at most 8 iothreads"},
       {"-object iothread,id=a -object iothread,id=a", "Object a has been added"},
       {"-object iothread", "-object: id is missing"},
-      {"-object memory-backend-ram,id=x", "-object: kind=memory-backend-ram is not supported by this version"},
+      {"-object tls-creds-x509,id=x", "-object: kind=tls-creds-x509 is not supported by this version"},
       {"-object rng-random", "-object: id is missing"},
       {"-object iothread,id=a,filename=/dev/urandom", "filename"},
       {"-object iothread,id=a -object rng-random,id=a", "Object a has been added"},
@@ -267,6 +282,13 @@ TEST(Refuse, RandomWordsGetAnAnswer) {
     ASSERT_TRUE(!options || options->help || !options->qmp.empty());
   }
   EXPECT_GT(taken, 50u);
+}
+
+TEST(Refuse, WordsThatAreNotUtf8) {
+  // An id of these bytes would be in every answer of query-block.
+  EXPECT_THAT(refusal("-drive id=rootf\xc3,file=r" + std::string(kRest)),
+              HasSubstr("'id=rootf?,file=r' of the command line is not UTF-8"));
+  EXPECT_EQ(refusal("-name g\xc3\xa4st" + std::string(kRest)), "");
 }
 
 }  // namespace

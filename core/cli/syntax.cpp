@@ -35,6 +35,12 @@ Error unknown_key(std::string_view option, std::string_view element, std::string
 
 }  // namespace
 
+std::string without_sign(const Grammar& grammar, const std::string& element) {
+  if (!grammar.signs || element.size() < 2 || (element[0] != '+' && element[0] != '-')) return element;
+  if (element.find('=') != std::string::npos) return element;
+  return element.substr(1) + (element[0] == '+' ? "=on" : "=off");
+}
+
 const Key* find_key(const Grammar& grammar, std::string_view name) {
   for (const Key& key : grammar.keys)
     if (same_word(key.name, name)) return &key;
@@ -91,7 +97,8 @@ Result<Fields> parse_fields(std::string_view option, std::string_view value, con
   const std::string kind = decides && decides->type == ValueType::Choice ? decision(grammar, elements) : std::string();
   const bool foreign = is_foreign(grammar, kind), open = grammar.open || foreign;
   bool first = true;
-  for (const std::string& element : elements) {
+  for (const std::string& written : elements) {
+    const std::string element = without_sign(grammar, written);
     if (element.empty())
       return fail("{}: '{}' has an empty element; write no comma at its ends and one between elements.", option, value);
     const size_t equals = element.find('=');

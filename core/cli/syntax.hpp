@@ -49,7 +49,11 @@ struct Grammar {
   std::span<const Key> keys = {};
   bool bare_first = false;  // the first element may stand without its name, it is then keys[0]'s value
   bool open = false;        // elements with other keys are kept as they are
+  bool signs = false;       // "+key" and "-key" stand for "key=on" and "key=off"
 };
+
+// The element with its sign, where it has one and the grammar knows signs, written out as a value.
+std::string without_sign(const Grammar& grammar, const std::string& element);
 
 // By name, '_' as good as '-'. Null when there is none.
 const Key* find_key(const Grammar& grammar, std::string_view name);

@@ -109,7 +109,7 @@ class Machine {
       ADD_FAILURE() << made.error().message;
       return;
     }
-    vm = std::move(*made);
+    vm.emplace(std::move(*made));
     memory =
         static_cast<uint8_t*>(::mmap(nullptr, kMemory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     check(vm->set_tss_address(0xfef0d000));
@@ -138,7 +138,7 @@ class Machine {
 
   // Adds a vCPU that begins at `rip` in real mode, with AX = index.
   Vcpu* add(uint64_t rip = kCode) {
-    auto vcpu = Vcpu::create(*kvm, *vm, static_cast<uint32_t>(group->size()));
+    auto vcpu = Vcpu::create(*kvm, *vm, group->end());
     if (!vcpu) {
       ADD_FAILURE() << vcpu.error().message;
       return nullptr;

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <string>
 
+#include "core/sandbox/sandbox.hpp"
+
 namespace nacre::kvm {
 namespace {
 
@@ -52,8 +54,8 @@ Result<std::unique_ptr<VcpuThread>> VcpuThread::start(Vcpu& vcpu, ExitHandler& h
   if (error) return fail("cannot start the thread of vCPU {}: {}.", vcpu.index(), strerror(error));
   thread->joinable_ = true;
   // Parked when this returns: its id and its state are there to be asked for.
-  std::unique_lock lock(thread->mutex_);
-  thread->changed_.wait(lock, [&] { return thread->is_parked(); });
+  MutexLock lock(thread->mutex_);
+  while (!thread->is_parked()) thread->changed_.wait(lock);
   return thread;
 }
 
@@ -68,7 +70,7 @@ void VcpuThread::join() {
 
 void VcpuThread::set_request(Request request) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (request_.load(std::memory_order_relaxed) == Request::Stop) return;
     request_.store(request, std::memory_order_seq_cst);
     if (request == Request::Run) {
@@ -106,7 +108,7 @@ void VcpuThread::main() {
   sigaddset(&kick, kick_signal());
   pthread_sigmask(SIG_UNBLOCK, &kick, nullptr);
 
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   for (;;) {
     Request request = request_.load(std::memory_order_relaxed);
     if (request == Request::Stop) break;
@@ -123,6 +125,7 @@ void VcpuThread::main() {
       continue;
     }
     lock.unlock();
+    sandbox::narrow(sandbox::Kind::Vcpu);  // before its first instruction
     bool may_go_on = run_guest();
     lock.lock();
     if (!may_go_on) halted_ = true;

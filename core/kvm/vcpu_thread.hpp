@@ -5,11 +5,10 @@
 #include <sys/types.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 
+#include "core/base/mutex.hpp"
 #include "core/kvm/exit_handler.hpp"
 #include "core/kvm/vcpu.hpp"
 
@@ -68,9 +67,9 @@ class VcpuThread {
   std::atomic<Request> request_{Request::Pause};
   std::atomic<bool> parked_{false};
   std::atomic<bool> ended_{false};
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool halted_ = false;  // parked by itself until resume(); guarded by mutex_
+  Mutex mutex_;
+  Condition changed_;
+  bool halted_ NACRE_GUARDED_BY(mutex_) = false;  // parked by itself until resume()
 
   pthread_t thread_{};
   bool joinable_ = false;

@@ -25,45 +25,51 @@ struct IoEvent {
 // the first 16 to the PIC's too. A table for set_gsi_routing() begins with them, or the lines are dead.
 std::vector<kvm_irq_routing_entry> line_routes();
 
-// Functions are callable on any thread unless they say otherwise: KVM does the locking.
+// Functions are callable on any thread unless they say otherwise: KVM does the locking. They are virtual for the one
+// machine that has no KVM, a test's (core/vm/qtest/test_vm.hpp).
 class Vm {
  public:
   static Result<Vm> create(const Kvm& kvm);
+  virtual ~Vm() = default;
+  Vm(Vm&&) = default;
 
   int fd() const { return fd_.get(); }
-  int check_extension(int capability) const;
+  virtual int check_extension(int capability) const;
 
   // Backs [gpa, gpa + length) with host memory at `hva`, which must stay mapped as long; all multiples of 4096. Length
   // 0 removes the slot. Flags are KVM_MEM_*, KVM_MEM_READONLY among them.
-  Status set_memory_slot(uint32_t slot, uint64_t gpa, uint64_t length, void* hva, uint32_t flags = 0);
+  virtual Status set_memory_slot(uint32_t slot, uint64_t gpa, uint64_t length, void* hva, uint32_t flags = 0);
 
   // Before the first vCPU: three pages and one page that the processor needs, out of the guest's way (x86).
-  Status set_tss_address(uint64_t gpa);
-  Status set_identity_map_address(uint64_t gpa);
+  virtual Status set_tss_address(uint64_t gpa);
+  virtual Status set_identity_map_address(uint64_t gpa);
   // Before the first vCPU: PIC, IOAPIC and local APICs in the kernel.
-  Status create_irqchip();
+  virtual Status create_irqchip();
   // After create_irqchip(): an 8254 in the kernel, with a dummy speaker at port 0x61.
-  Status create_pit();
+  virtual Status create_pit();
   // Puts the interrupt controllers, just made, into the state in which firmware leaves them, and remembers them and the
   // PIT ...
-  Status save_chips();
+  virtual Status save_chips();
   // ... and puts them back into that state, for a reset; vCPUs not running.
-  Status restore_chips();
+  virtual Status restore_chips();
 
   // Sets the level of an interrupt line.
-  Status set_irq_line(uint32_t gsi, bool level);
+  virtual Status set_irq_line(uint32_t gsi, bool level);
   // Sends a message-signalled interrupt. Fails when the guest blocks it or no processor takes it.
-  Status signal_msi(uint64_t address, uint32_t data);
+  virtual Status signal_msi(uint64_t address, uint32_t data);
   // From now on each signal of `fd` raises an edge on `gsi`; with `resample_fd` the line stays up until the guest's end
   // of interrupt, which signals that descriptor. The descriptors stay the caller's.
-  Status add_irqfd(uint32_t gsi, int fd, int resample_fd = -1);
-  Status remove_irqfd(uint32_t gsi, int fd);
+  virtual Status add_irqfd(uint32_t gsi, int fd, int resample_fd = -1);
+  virtual Status remove_irqfd(uint32_t gsi, int fd);
   // Replaces the routing of all GSIs.
-  Status set_gsi_routing(const std::vector<kvm_irq_routing_entry>& entries);
+  virtual Status set_gsi_routing(const std::vector<kvm_irq_routing_entry>& entries);
 
   // From now on the guest's write signals `fd` and makes no exit.
-  Status add_ioeventfd(const IoEvent& event, int fd);
-  Status remove_ioeventfd(const IoEvent& event, int fd);
+  virtual Status add_ioeventfd(const IoEvent& event, int fd);
+  virtual Status remove_ioeventfd(const IoEvent& event, int fd);
+
+ protected:
+  Vm() = default;
 
  private:
   struct Chips {

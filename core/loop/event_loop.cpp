@@ -8,6 +8,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "core/loop/clock.hpp"
 #include "core/loop/handles.hpp"
 
 namespace nacre {
@@ -127,7 +128,7 @@ void EventLoop::collect() {
 void EventLoop::post(Function function, const void* owner) {
   bool signal;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     queue_.push_back({std::move(function), owner});
     ++wakes_;
     signal = !std::exchange(signalled_, true);
@@ -140,19 +141,27 @@ void EventLoop::post(Function function, const void* owner) {
   }
 }
 
+void EventLoop::post_alone(Function function) {
+  {
+    MutexLock lock(mutex_);
+    alone_.push_back(std::move(function));
+  }
+  post([] {});  // wakes the loop
+}
+
 void EventLoop::drop(const void* owner) {
   if (!is_current()) {
     call([&] { drop(owner); });
     return;
   }
   std::vector<Function> dropped;  // freed without the lock
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   for (size_t i = head_; i < queue_.size(); ++i)
     if (queue_[i].owner == owner) dropped.push_back(std::exchange(queue_[i].function, [] {}));
 }
 
 void EventLoop::wake() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   ++wakes_;
   posted_.notify_all();
 }
@@ -173,23 +182,23 @@ void EventLoop::call(const Function& function) {
     own->run_posted_until([&done] { return done.load(std::memory_order_relaxed); });
     return;
   }
-  std::mutex mutex;
-  std::condition_variable finished;
+  Mutex mutex;
+  Condition finished;
   post([&] {
     function();
     // Notified under the lock: the caller destroys both as soon as it can take it.
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     done.store(true, std::memory_order_relaxed);
     finished.notify_one();
   });
-  std::unique_lock lock(mutex);
-  finished.wait(lock, [&] { return done.load(std::memory_order_relaxed); });
+  MutexLock lock(mutex);
+  while (!done.load(std::memory_order_relaxed)) finished.wait(lock);
 }
 
 bool EventLoop::serve_one_post() {
   Function function;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (head_ == queue_.size()) return false;
     function = std::move(queue_[head_++].function);
     if (head_ == queue_.size()) {
@@ -209,13 +218,24 @@ bool EventLoop::serve_one_post() {
 void EventLoop::serve_posts() {
   size_t waiting;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     signalled_ = false;
     waiting = queue_.size() - head_;
   }
   // Those that are posted meanwhile come after the descriptors have had their turn.
   while (waiting-- > 0 && serve_one_post()) {
   }
+}
+
+void EventLoop::serve_alone() {
+  std::vector<Function> waiting;
+  {
+    MutexLock lock(mutex_);
+    waiting.swap(alone_);
+  }
+  ++depth_;
+  for (const Function& function : waiting) function();
+  --depth_;
 }
 
 bool EventLoop::run_posted_until(const Predicate& done, std::chrono::nanoseconds timeout) {
@@ -225,18 +245,19 @@ bool EventLoop::run_posted_until(const Predicate& done, std::chrono::nanoseconds
   for (;;) {
     uint64_t seen;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       seen = wakes_;
     }
     if (done()) return true;
     if (serve_one_post()) continue;
-    std::unique_lock lock(mutex_);
-    auto woken = [&] { return wakes_ != seen || head_ != queue_.size(); };
-    if (forever) {
-      posted_.wait(lock, woken);
-    } else if (!posted_.wait_until(lock, end, woken)) {
-      lock.unlock();
-      return done();
+    MutexLock lock(mutex_);
+    while (wakes_ == seen && head_ == queue_.size()) {
+      if (forever) {
+        posted_.wait(lock);
+      } else if (!posted_.wait_until(lock, end)) {
+        lock.unlock();
+        return done();
+      }
     }
   }
 }
@@ -245,6 +266,7 @@ int EventLoop::wait(epoll_event* events) {
   if (heap_.empty()) return ::epoll_wait(epoll_.get(), events, kBatch, -1);
   uint64_t now = monotonic_ns();
   uint64_t ns = heap_[0]->deadline > now ? heap_[0]->deadline - now : 0;
+  if (ns && is_time_virtual()) return ::epoll_wait(epoll_.get(), events, kBatch, -1);
   timespec timeout{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
   int count = ::epoll_pwait2(epoll_.get(), events, kBatch, &timeout, nullptr);
   if (count >= 0 || errno == EINTR) return count;
@@ -266,7 +288,10 @@ void EventLoop::dispatch() {
       watch->ready(from_epoll(events[static_cast<size_t>(i)].events));
   }
   if (!heap_.empty()) expire_timers();
-  if (posts) serve_posts();
+  if (posts) {
+    serve_posts();
+    serve_alone();
+  }
   --depth_;
   if (garbage_ && depth_ == 0) collect();
 }
@@ -275,6 +300,7 @@ void EventLoop::run() {
   while (!stop_.load(std::memory_order_acquire)) dispatch();
   stop_.store(false, std::memory_order_relaxed);
   serve_posts();
+  serve_alone();
   if (garbage_ && depth_ == 0) collect();
 }
 

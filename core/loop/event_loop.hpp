@@ -6,15 +6,14 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "core/base/fd.hpp"
+#include "core/base/mutex.hpp"
 #include "core/base/result.hpp"
 
 namespace nacre {
@@ -55,13 +54,22 @@ class EventLoop {
 
   // Makes a timer that is not running; `expired` comes on the loop's thread. The handle is the loop's.
   Timer* timer(Function expired);
-  // [loop] Expires once, `ns` nanoseconds from now; again replaces; 0 stops. Allocates nothing.
+  // [loop] Expires once, `ns` nanoseconds from now; again replaces; 0 stops, 1 is the loop's next turn. Allocates
+  // nothing.
   void arm(Timer* timer, uint64_t ns);
   // As unwatch().
   void destroy(Timer* timer);
 
+  // [loop] When the next timer expires, by monotonic_ns(); UINT64_MAX when none runs.
+  uint64_t next_deadline() const;
+  // [loop] Calls what has expired: for whoever has moved virtual time (clock.hpp), which wakes no loop by itself.
+  void expire_due();
+
   // [any] Runs `function` on the loop's thread soon, in the order of the posts. `owner` is whose it is, for drop().
   void post(Function function, const void* owner = nullptr);
+  // [any] The same for what waits for other threads itself: it runs after the posts, by run() alone and never inside
+  // run_posted_until(), so that whoever waits there does not wait for it, nor it for them.
+  void post_alone(Function function);
   // Forgets what this owner has posted and has not run: none of it is running elsewhere or will run once this has
   // returned.
   void drop(const void* owner);
@@ -94,6 +102,7 @@ class EventLoop {
   int wait(epoll_event* events);
   void dispatch();
   void serve_posts();
+  void serve_alone();
   bool serve_one_post();
   void expire_timers();
   void collect();
@@ -114,16 +123,18 @@ class EventLoop {
   int depth_ = 0;             // callbacks under way; what they removed is freed when none is
   bool garbage_ = false;
 
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable posted_;
+  Mutex mutex_;
+  Condition posted_;
   struct Post {
     Function function;
     const void* owner;
   };
-  std::vector<Post> queue_;
-  size_t head_ = 0;
-  uint64_t wakes_ = 0;
-  bool signalled_ = false;  // the eventfd has been or is just being written, and epoll has not reported it yet
+  std::vector<Post> queue_ NACRE_GUARDED_BY(mutex_);
+  size_t head_ NACRE_GUARDED_BY(mutex_) = 0;  // of the queue: those before it have run
+  std::vector<Function> alone_ NACRE_GUARDED_BY(mutex_);
+  uint64_t wakes_ NACRE_GUARDED_BY(mutex_) = 0;
+  bool signalled_ NACRE_GUARDED_BY(mutex_) =
+      false;  // the eventfd has been or is just being written, and epoll has not reported it yet
 };
 
 }  // namespace nacre

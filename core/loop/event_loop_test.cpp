@@ -201,6 +201,21 @@ TEST_F(EventLoopTest, WaitingGivesUpAfterItsTime) {
   EXPECT_TRUE(loop->run_posted_until([] { return true; }, 0ms));
 }
 
+TEST_F(EventLoopTest, WhatRunsAloneDoesNotRunInsideAWait) {
+  std::string order;
+  loop->post([&] {
+    loop->post_alone([&] {
+      order += "alone ";
+      loop->stop();
+    });
+    loop->post([&] { order += "post "; });
+    EXPECT_FALSE(loop->run_posted_until([] { return false; }, std::chrono::milliseconds(5)));
+    order += "waited ";
+  });
+  loop->run();
+  EXPECT_EQ(order, "post waited alone ");
+}
+
 TEST_F(EventLoopTest, WatchesAreNotServedWhileWaiting) {
   Fd fd(::eventfd(1, EFD_NONBLOCK));
   bool served = false;

@@ -15,11 +15,9 @@ struct Timer {
   static constexpr size_t kIdle = SIZE_MAX;
 
   EventLoop::Function expired;
-  uint64_t deadline = 0;  // CLOCK_MONOTONIC, ns
+  uint64_t deadline = 0;  // of monotonic_ns()
   size_t slot = kIdle;    // in the heap
   bool live = true;
 };
-
-uint64_t monotonic_ns();
 
 }  // namespace nacre

@@ -8,6 +8,8 @@
 #include <future>
 #include <system_error>
 
+#include "core/sandbox/sandbox.hpp"
+
 namespace nacre {
 
 Result<std::unique_ptr<IoThread>> IoThread::start(const std::string& name) {
@@ -29,6 +31,7 @@ Result<std::unique_ptr<IoThread>> IoThread::start(const std::string& name) {
         return;
       }
       self->loop_ = std::move(*loop);
+      sandbox::narrow(sandbox::Kind::IoThread);
       started.set_value({});
       self->loop_->run();
     });
@@ -40,6 +43,10 @@ Result<std::unique_ptr<IoThread>> IoThread::start(const std::string& name) {
   Status status = started.get_future().get();
   if (!status) return status.error();
   return thread;
+}
+
+void IoThread::narrow() {
+  loop_->call([] { sandbox::narrow(sandbox::Kind::IoThread); });
 }
 
 IoThread::~IoThread() {

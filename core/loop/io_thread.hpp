@@ -24,6 +24,8 @@ class IoThread {
   EventLoop& loop() { return *loop_; }
   const std::string& name() const { return name_; }
   pid_t thread_id() const { return thread_id_; }
+  // Gives it its list of system calls, where the process was confined (core/sandbox) after it was started.
+  void narrow();
 
  private:
   IoThread() = default;

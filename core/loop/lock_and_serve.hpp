@@ -2,23 +2,34 @@
 #pragma once
 
 #include <chrono>
-#include <mutex>
 
+#include "core/base/mutex.hpp"
 #include "core/loop/event_loop.hpp"
 
 namespace nacre {
 
-// [any] Locks it; a thread that owns a loop serves that loop's posts meanwhile, so that a holder who waits in
-// EventLoop::call() for this thread comes to its end.
-inline std::unique_lock<std::mutex> lock_and_serve(std::mutex& mutex) {
-  std::unique_lock lock(mutex, std::try_to_lock);
-  while (!lock) {
-    if (EventLoop* own = EventLoop::current())
-      own->run_posted_until([&] { return lock.try_lock(); }, std::chrono::milliseconds(1));
-    else
-      lock.lock();
+// [any] Holds it to the end of the scope. A thread that owns a loop serves that loop's posts until it has it, so that a
+// holder who waits in EventLoop::call() for this thread comes to its end.
+class NACRE_SCOPED_CAPABILITY ServingLock {
+ public:
+  explicit ServingLock(Mutex& mutex) NACRE_ACQUIRE(mutex) : mutex_(mutex) { take(); }
+  ~ServingLock() NACRE_RELEASE() { give_back(); }
+  ServingLock(const ServingLock&) = delete;
+  ServingLock& operator=(const ServingLock&) = delete;
+
+ private:
+  // The predicate takes the lock, which the analysis does not see through the loop.
+  void take() NACRE_NO_THREAD_SAFETY_ANALYSIS {
+    EventLoop* own = EventLoop::current();
+    if (!own) return mutex_.lock();
+    bool held = mutex_.try_lock();
+    while (!held)
+      held = own->run_posted_until([&]() NACRE_NO_THREAD_SAFETY_ANALYSIS { return mutex_.try_lock(); },
+                                   std::chrono::milliseconds(1));
   }
-  return lock;
-}
+  void give_back() NACRE_NO_THREAD_SAFETY_ANALYSIS { mutex_.unlock(); }
+
+  Mutex& mutex_;
+};
 
 }  // namespace nacre

@@ -1,17 +1,11 @@
 // The timers of an event loop: a binary heap by deadline, in which each timer knows its place.
 #include <algorithm>
-#include <ctime>
 
+#include "core/loop/clock.hpp"
 #include "core/loop/event_loop.hpp"
 #include "core/loop/handles.hpp"
 
 namespace nacre {
-
-uint64_t monotonic_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 Timer* EventLoop::timer(Function expired) {
   if (!is_current()) {
@@ -29,6 +23,8 @@ void EventLoop::arm(Timer* timer, uint64_t ns) {
   if (timer->slot != Timer::kIdle) heap_remove(timer);
   if (ns == 0 || !timer->live) return;
   uint64_t now = monotonic_ns();
+  // One nanosecond is the loop's next turn, for which no time need pass: also when it is virtual.
+  if (ns == 1 && is_time_virtual()) ns = 0;
   timer->deadline = ns > UINT64_MAX - now ? UINT64_MAX : now + ns;
   heap_.push_back(timer);
   timer->slot = heap_.size() - 1;
@@ -54,6 +50,17 @@ void EventLoop::expire_timers() {
     heap_remove(timer);
     timer->expired();
   }
+}
+
+void EventLoop::expire_due() {
+  ++depth_;
+  expire_timers();
+  --depth_;
+  if (garbage_ && depth_ == 0) collect();
+}
+
+uint64_t EventLoop::next_deadline() const {
+  return heap_.empty() ? UINT64_MAX : heap_[0]->deadline;
 }
 
 void EventLoop::heap_place(size_t slot, Timer* timer) {

@@ -108,7 +108,8 @@ TEST_P(DiscardTest, ReadsAsZeroesWhereAFileWasMapped) {
 INSTANTIATE_TEST_SUITE_P(Kinds, DiscardTest,
                          testing::Values(MemoryOptions{.huge_pages = false}, MemoryOptions{.huge_pages = true},
                                          MemoryOptions{.shared = true, .dump_guest_core = false},
-                                         MemoryOptions{.dump_guest_core = false, .huge_pages = false}));
+                                         MemoryOptions{.dump_guest_core = false, .huge_pages = false},
+                                         MemoryOptions{.shared = true, .path = testing::TempDir()}));
 
 }  // namespace
 }  // namespace nacre

@@ -40,71 +40,61 @@ Status check_host_has(uint64_t size) {
   return {};
 }
 
-Result<Fd> make_memfd(uint64_t size) {
-  Fd fd(::memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd) return fail("cannot make shareable guest memory: {}.", strerror(errno));
-  if (::ftruncate(fd.get(), static_cast<off_t>(size)) < 0)
-    return fail("cannot make {} MiB of shareable guest memory: {}.", size >> 20, strerror(errno));
-  // Whoever it is shared with cannot take the memory from under the guest by making it shorter.
-  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-    return fail("cannot seal the size of shareable guest memory: {}.", strerror(errno));
-  return fd;
-}
-
-// Linux Documentation/admin-guide/mm/transhuge.rst: "never" is chosen, or there is no such file, where there are none.
-bool host_has_huge_pages() {
-  Fd fd(::open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC));
-  char text[64];
-  const ssize_t length = fd ? ::read(fd.get(), text, sizeof text) : 0;
-  return length > 0 && std::string_view(text, static_cast<size_t>(length)).find("[never]") == std::string_view::npos;
-}
-
 }  // namespace
 
-Result<std::unique_ptr<GuestMemory>> GuestMemory::create(uint64_t size, const MemoryOptions& options) {
-  if (size == 0 || size % kPageSize != 0 || size > static_cast<uint64_t>(INT64_MAX))
-    return fail("guest memory of {} bytes is not possible: it must be a multiple of {}, and not 0.", size, kPageSize);
-  if (Status has = check_host_has(size); !has) return has.error();
-
+Result<std::unique_ptr<GuestMemory>> GuestMemory::create(std::vector<MemoryPart> parts) {
   std::unique_ptr<GuestMemory> memory(new GuestMemory);
-  memory->options_ = options;
-  memory->options_.huge_pages = options.huge_pages && !options.shared && host_has_huge_pages();
-  memory->size_ = size;
-  int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  if (options.shared) {
-    auto fd = make_memfd(size);
-    if (!fd) return fd.error();
-    memory->fd_ = std::move(*fd);
-    flags = MAP_SHARED | MAP_NORESERVE;
+  uint64_t held = 0;  // by the host itself: no huge pages of a pool, no file of a disk
+  for (MemoryPart& part : parts) {
+    if (part.size == 0 || part.size % kPageSize != 0 || part.size > static_cast<uint64_t>(INT64_MAX) ||
+        __builtin_add_overflow(memory->size_, part.size, &memory->size_))
+      return fail("guest memory of {} bytes is not possible: it must be a multiple of {}, and not 0.", part.size,
+                  kPageSize);
+    if (!part.options.hugetlb && part.options.path.empty()) held += part.size;
   }
-  // Aligned like huge pages, so that they are possible from the first byte on.
-  constexpr uint64_t kHugePage = 2u << 20;
-  uint64_t reserved = 0;
-  if (__builtin_add_overflow(size, kHugePage, &reserved)) return fail("guest memory of {} bytes is too much.", size);
+  if (Status has = check_host_has(held); !has) return has.error();
+  uint64_t reserved = 0, alignment = 0;
+  for (MemoryPart& part : parts) {
+    auto backend = MemoryBackend::open(part.size, std::move(part.options));
+    if (!backend) return backend.error();
+    alignment = std::max(alignment, (*backend)->alignment());
+    if (__builtin_add_overflow(reserved, part.size, &reserved))
+      return fail("guest memory of {} bytes is too much.", part.size);
+    memory->backends_.push_back(std::move(*backend));
+  }
+  // Room to align all of it like huge pages, so that they are possible from its first byte on. Between the parts is no
+  // gap: what is one piece of memory to a guest is one here.
+  if (__builtin_add_overflow(reserved, alignment, &reserved))
+    return fail("guest memory of {} bytes is too much.", memory->size_);
   void* area = ::mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (area == MAP_FAILED) return fail("cannot reserve {} MiB of guest memory: {}.", size >> 20, strerror(errno));
-  const auto begin = reinterpret_cast<uintptr_t>(area);
-  const uintptr_t aligned = (begin + kHugePage - 1) & ~(kHugePage - 1);
-  void* base =
-      ::mmap(reinterpret_cast<void*>(aligned), size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, memory->fd_.get(), 0);
-  const int error = errno;
-  if (aligned > begin) ::munmap(area, aligned - begin);
-  const uintptr_t end = base == MAP_FAILED ? aligned : aligned + size;
-  if (begin + reserved > end) ::munmap(reinterpret_cast<void*>(end), begin + reserved - end);
-  if (base == MAP_FAILED) return fail("cannot map {} MiB of guest memory: {}.", size >> 20, strerror(error));
-  memory->base_ = static_cast<uint8_t*>(base);
-
-  if (memory->options_.huge_pages) ::madvise(base, size, MADV_HUGEPAGE);
-  if (!options.dump_guest_core && ::madvise(base, size, MADV_DONTDUMP) < 0)
-    return fail("cannot keep guest memory out of core dumps: {}.", strerror(errno));
-  // A child that somebody forks shall not drag the guest's memory along.
-  ::madvise(base, size, MADV_DONTFORK);
+  if (area == MAP_FAILED)
+    return fail("cannot reserve {} MiB of guest memory: {}.", memory->size_ >> 20, strerror(errno));
+  auto at = reinterpret_cast<uintptr_t>(area);
+  const uintptr_t end = at + reserved;
+  const uintptr_t first = (at + alignment - 1) & ~(alignment - 1);
+  if (first > at) ::munmap(reinterpret_cast<void*>(at), first - at);
+  at = first;
+  Status mapped;
+  for (auto& backend : memory->backends_) {
+    if (at % backend->page_size() != 0)
+      mapped = fail(
+          "{} has pages of {} MiB and begins at {} MiB of the guest's memory; make the sizes before it a multiple.",
+          backend->name(), backend->page_size() >> 20, (at - first) >> 20);
+    else
+      mapped = backend->map(reinterpret_cast<uint8_t*>(at));
+    if (!mapped) break;
+    at += backend->size();
+  }
+  if (end > at) ::munmap(reinterpret_cast<void*>(at), end - at);
+  if (!mapped) return mapped.error();
   memory->publish();
   return memory;
 }
 
-GuestMemory::~GuestMemory() {
-  if (base_) ::munmap(base_, size_);
+GuestMemory::~GuestMemory() = default;
+
+bool GuestMemory::has_content() const {
+  return std::any_of(backends_.begin(), backends_.end(), [](const auto& backend) { return backend->has_content(); });
 }
 
 Status GuestMemory::place(uint64_t gpa, uint64_t length, uint32_t flags) {
@@ -118,8 +108,25 @@ Status GuestMemory::place(uint64_t gpa, uint64_t length, uint32_t flags) {
   if (!regions_.empty() && gpa < regions_.back().gpa + regions_.back().length)
     return fail("memory at {:#x} must be above that at [{:#x}, +{:#x}), which was placed before.", gpa,
                 regions_.back().gpa, regions_.back().length);
-  regions_.push_back({gpa, length, placed_, base_ + placed_, flags});
-  placed_ += length;
+  uint64_t first = 0;  // of the back end, in RAM
+  bool joins = false;  // what goes on where the region before ends is part of it
+  for (const auto& backend : backends_) {
+    const uint64_t last = first + backend->size();
+    if (placed_ < last && length > 0) {
+      const uint64_t offset = placed_ - first, part = std::min(length, last - placed_);
+      uint8_t* hva = backend->base() + offset;
+      MemoryRegion* before = joins ? &regions_.back() : nullptr;
+      if (before && before->hva + before->length == hva && before->fd < 0 && backend->shared_fd() < 0)
+        before->length += part;
+      else
+        regions_.push_back({gpa, part, offset, hva, backend->shared_fd(), flags});
+      joins = true;
+      gpa += part;
+      length -= part;
+      placed_ += part;
+    }
+    first = last;
+  }
   publish();
   return {};
 }
@@ -132,7 +139,7 @@ void GuestMemory::publish() {
     out.len = region.length;
     out.hva = region.hva;
     out.flags = region.flags;
-    out.fd = fd_.get();
+    out.fd = region.fd;
     out.fd_offset = region.offset;
     next->regions.push_back(out);
   }

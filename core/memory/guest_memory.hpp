@@ -1,4 +1,5 @@
-// Guest RAM: one host mapping, placed in guest-physical space by regions, published to readers as immutable views.
+// Guest RAM: back ends one after another, placed in guest-physical space by regions, published to readers as immutable
+// views.
 #pragma once
 
 #include <nacre/abi/memory.h>
@@ -7,30 +8,24 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
 #include "core/base/fd.hpp"
+#include "core/base/mutex.hpp"
 #include "core/base/result.hpp"
+#include "core/memory/backend.hpp"
 
 namespace nacre {
 
-// Transparent huge pages for private RAM: fewer nested page faults, more memory touched early.
-inline constexpr bool kHugePagesByDefault = true;
-
-struct MemoryOptions {
-  bool shared = false;          // a sealed memfd mapped shared (for vhost-user and the like), not anonymous memory
-  bool dump_guest_core = true;  // false: RAM is left out of core dumps
-  bool huge_pages = kHugePagesByDefault;
-};
-
-// Where a part of RAM is in guest-physical space; `offset` is its place in the mapping (and in fd() when shared).
+// Where a part of RAM is in guest-physical space; `offset` is its place in its back end, and in `fd` when others can
+// map it (else -1).
 struct MemoryRegion {
   uint64_t gpa;
   uint64_t length;
   uint64_t offset;
   uint8_t* hva;
+  int fd;
   uint32_t flags;  // NACRE_MEMORY_*
 };
 
@@ -39,24 +34,30 @@ class GuestMemory {
  public:
   static constexpr uint64_t kPageSize = 4096;
 
-  // Reserves `size` bytes (a multiple of 4096, not 0), placed nowhere yet. Refuses more than the host's memory and
-  // swap.
-  static Result<std::unique_ptr<GuestMemory>> create(uint64_t size, const MemoryOptions& options);
+  // Reserves the parts (at least one), which follow each other as RAM and are placed nowhere yet. Refuses more than the
+  // host's memory and swap, and in words what a back end refuses.
+  static Result<std::unique_ptr<GuestMemory>> create(std::vector<MemoryPart> parts);
+  static Result<std::unique_ptr<GuestMemory>> create(uint64_t size, const MemoryOptions& options) {
+    return create({{size, options}});
+  }
   // Every view must have been released.
   ~GuestMemory();
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
 
   // [main] Places the next `length` bytes of RAM at `gpa` (multiples of 4096, above the regions placed before) and
-  // publishes a new view. Fails when they overlap, wrap, or exceed what create() reserved.
+  // publishes a new view. One region comes of it, or one for each shared back end that it reaches into. Fails when they
+  // overlap, wrap, or exceed what create() reserved.
   Status place(uint64_t gpa, uint64_t length, uint32_t flags = 0);
   // [main] The regions, ascending.
   const std::vector<MemoryRegion>& regions() const { return regions_; }
 
   uint64_t size() const { return size_; }
   uint64_t placed() const { return placed_; }
-  // The memfd behind shared RAM, or -1.
-  int fd() const { return fd_.get(); }
+  // The file behind shared RAM (behind its first part), or -1.
+  int fd() const { return backends_.front()->shared_fd(); }
+  // Some of it comes from a file that was there before, so it may begin as other than zeroes.
+  bool has_content() const;
 
   // [any] The memory as it is now, unchanged until released; lock-free. Never NULL.
   const nacre_memory_view* acquire();
@@ -95,21 +96,21 @@ class GuestMemory {
 
   GuestMemory() = default;
   void publish();
-  Status load_part(uint8_t* hva, int fd, uint64_t offset, uint64_t length);
+  // Calls visit(backend, hva, done, part) for each part of [hva, hva + length) that lies in one back end.
+  template <typename Visit>
+  void for_each_backend(uint8_t* hva, uint64_t length, Visit visit);
+  Status load_part(const MemoryBackend& backend, uint8_t* hva, int fd, uint64_t offset, uint64_t length);
   void note_file(uint8_t* hva, uint64_t length);
-  bool discard_part(uint8_t* hva, uint64_t length);
-  bool discard_pages(uint8_t* hva, uint64_t length);
-  bool discard_over_files(uint8_t* hva, uint64_t length);
+  bool discard_part(MemoryBackend& backend, uint8_t* hva, uint64_t length);
+  bool discard_over_files(const MemoryBackend& backend, uint8_t* hva, uint64_t length);
 
-  MemoryOptions options_;
   uint64_t size_ = 0;
   uint64_t placed_ = 0;
-  uint8_t* base_ = nullptr;
-  Fd fd_;
+  std::vector<std::unique_ptr<MemoryBackend>> backends_;
   std::vector<MemoryRegion> regions_;
   std::atomic<uint32_t> pins_{0};
-  std::mutex files_lock_;
-  std::vector<std::span<uint8_t>> files_;  // RAM that load_file() has mapped to a file
+  Mutex files_lock_;
+  std::vector<std::span<uint8_t>> files_ NACRE_GUARDED_BY(files_lock_);  // RAM that load_file() has mapped to a file
   std::vector<Subscriber> subscribers_;
   uint64_t next_subscriber_ = 1;
 
@@ -117,5 +118,17 @@ class GuestMemory {
   std::atomic<View*> current_{nullptr};
   std::atomic<uint32_t> entering_{0};  // readers between finding the current view and counting themselves in it
 };
+
+template <typename Visit>
+void GuestMemory::for_each_backend(uint8_t* hva, uint64_t length, Visit visit) {
+  for (uint64_t done = 0; done < length;)
+    for (const auto& backend : backends_) {
+      if (done == length || !backend->holds(hva + done)) continue;
+      const auto left = static_cast<uint64_t>(backend->base() + backend->size() - (hva + done));
+      const uint64_t part = length - done < left ? length - done : left;
+      visit(*backend, hva + done, done, part);
+      done += part;
+    }
+}
 
 }  // namespace nacre

@@ -85,6 +85,19 @@ TEST(GuestMemory, CopiesAcrossAdjoiningRegionsAndNothingElse) {
   EXPECT_TRUE(memory->read(3 * kPage - 1, back.data(), 1));
 }
 
+TEST(GuestMemory, BackEndsAdjoinWhateverTheirSizes) {
+  std::vector<MemoryPart> parts(2);
+  parts[0].size = 3 * kMiB + kPage;
+  parts[1].size = 2 * kMiB;
+  parts[1].options.shared = true;
+  auto memory = GuestMemory::create(std::move(parts));
+  ASSERT_TRUE(memory) << memory.error().message;
+  ASSERT_TRUE((*memory)->place(0, 5 * kMiB + kPage));
+  const auto regions = (*memory)->regions();
+  ASSERT_EQ(regions.size(), 2u);
+  EXPECT_EQ(static_cast<uint8_t*>(regions[0].hva) + regions[0].length, regions[1].hva);
+}
+
 TEST(GuestMemory, ViewsStayAsTheyWere) {
   auto memory = make(2 * kPage);
   ASSERT_TRUE(memory->place(0, kPage));

@@ -40,21 +40,23 @@ Status GuestMemory::load_file(uint64_t gpa, int fd, uint64_t offset, uint64_t le
   const nacre_memory_view* view = acquire();
   Status loaded;
   const bool all = for_each_part(*view, gpa, length, 0, [&](uint8_t* hva, uint64_t done, uint64_t part) {
-    if (loaded) loaded = load_part(hva, fd, offset + done, part);
+    for_each_backend(hva, part, [&](MemoryBackend& backend, uint8_t* at, uint64_t before, uint64_t length_there) {
+      if (loaded) loaded = load_part(backend, at, fd, offset + done + before, length_there);
+    });
   });
   release(view);
   if (!all) return fail("a file of {} bytes does not fit at {:#x}: not all of that is memory.", length, gpa);
   return loaded;
 }
 
-Status GuestMemory::load_part(uint8_t* hva, int fd, uint64_t offset, uint64_t length) {
+Status GuestMemory::load_part(const MemoryBackend& backend, uint8_t* hva, int fd, uint64_t offset, uint64_t length) {
   const uint64_t address = reinterpret_cast<uintptr_t>(hva);
-  // Up to the first whole page, and what whole pages there are. Shared memory must keep its own file behind it.
+  // Up to the first whole page, and what whole pages there are. Memory of a file must keep that behind it.
   const uint64_t head = std::min(length, (kPageSize - address % kPageSize) % kPageSize);
   const uint64_t pages = (length - head) & ~(kPageSize - 1);
   // RAM on huge pages is filled, not mapped over: pieces of a file come into the guest 4 KiB at a time, and the faults
   // cost a booting kernel more (0.1 s of 1.4 s) than copying it does.
-  if (options_.shared || options_.huge_pages || (offset + head) % kPageSize != 0 || pages == 0)
+  if (!backend.replaceable() || backend.huge_pages() || (offset + head) % kPageSize != 0 || pages == 0)
     return copy_in(hva, fd, offset, length);
 
   if (Status copied = copy_in(hva, fd, offset, head); !copied) return copied;
@@ -67,7 +69,7 @@ Status GuestMemory::load_part(uint8_t* hva, int fd, uint64_t offset, uint64_t le
       return fail("mapping a file into guest memory failed: {}.", strerror(errno));
     if (Status copied = copy_in(hva + head, fd, offset + head, pages); !copied) return copied;
   } else {
-    if (!options_.dump_guest_core) ::madvise(mapped, pages, MADV_DONTDUMP);
+    if (!backend.dumped()) ::madvise(mapped, pages, MADV_DONTDUMP);
     ::madvise(mapped, pages, MADV_DONTFORK);
     note_file(hva + head, pages);
   }

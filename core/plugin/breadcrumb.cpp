@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -11,6 +12,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+
+#include "core/base/log.hpp"
+#include "core/sandbox/sandbox.hpp"
 
 namespace nacre {
 namespace crash {
@@ -47,9 +51,19 @@ class Line {
     while ((number >>= 4) != 0);
     return *this << "0x" << digits + at;
   }
+  Line& decimal(unsigned number) {
+    char digits[16];
+    size_t at = sizeof digits - 1;
+    digits[at] = 0;
+    do digits[--at] = static_cast<char>('0' + number % 10);
+    while ((number /= 10) != 0);
+    return *this << digits + at;
+  }
   void write() {
     text_[length_++] = '\n';
     ssize_t written = ::write(STDERR_FILENO, text_, length_);
+    // A daemon has no standard error.
+    if (log::descriptor() != STDERR_FILENO) written = ::write(log::descriptor(), text_, length_);
     (void)written;  // there is nobody left to tell
   }
 
@@ -132,6 +146,34 @@ void on_signal(int number, siginfo_t* info, void* context) {
   errno = saved;
 }
 
+// Of the system call that was refused: what an ioctl() was asked for.
+uintptr_t second_argument(const void* context) {
+  const mcontext_t& machine = static_cast<const ucontext_t*>(context)->uc_mcontext;
+#if defined(__x86_64__)
+  return static_cast<uintptr_t>(machine.gregs[REG_RSI]);
+#else
+  return machine.regs[1];
+#endif
+}
+
+// The call was not made. Nothing goes on behind it: the thread may be in the hands of whoever owns the guest.
+[[noreturn]] void on_refusal(int, siginfo_t* info, void* context) {
+  if (!reported.exchange(true)) {
+    const char* name = sandbox::name_of(info->si_syscall);
+    Line line;
+    line << "fatal: the sandbox refuses the system call ";
+    if (*name) line << "'" << name << "' (";
+    line.decimal(static_cast<unsigned>(info->si_syscall)) << (*name ? ")" : "");
+    if (info->si_syscall == SYS_ioctl) line << ", request ", line.hex(second_argument(context)) << ",";
+    line << " to " << sandbox::kind_words();
+    if (place.plugin) where(line << ", which was in plugin '" << place.plugin << "',");
+    line << "; nacre ends here. Please report it; -disable-seccomp does without the sandbox.";
+    line.write();
+    if (last_words) last_words();
+  }
+  ::_exit(kRefusedStatus);
+}
+
 [[noreturn]] void on_terminate() {
   if (place.plugin && !reported.exchange(true)) {
     Line line;
@@ -165,15 +207,29 @@ void install_handlers(void (*before_death)()) {
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   sigemptyset(&action.sa_mask);
   for (size_t i = 0; i < sizeof kSignals / sizeof *kSignals; ++i) sigaction(kSignals[i], &action, &earlier[i]);
+  action.sa_sigaction = on_refusal;
+  sigaction(SIGSYS, &action, nullptr);
 }
 
 bool prepare_thread() {
+  // Given back when the thread ends.
+  thread_local struct Stack {
+    void* memory = nullptr;
+    ~Stack() {
+      if (!memory) return;
+      stack_t off{};
+      off.ss_flags = SS_DISABLE;
+      sigaltstack(&off, nullptr);
+      munmap(memory, kStackSize);
+    }
+  } own;
   stack_t current{};
   // Sanitizers give threads a stack of their own; it is as good.
   if (sigaltstack(nullptr, &current) == 0 && !(current.ss_flags & SS_DISABLE)) return true;
   void* memory =
       mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return false;
+  own.memory = memory;
   stack_t stack{};
   stack.ss_sp = memory;
   stack.ss_size = kStackSize;

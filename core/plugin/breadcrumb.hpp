@@ -9,6 +9,10 @@ namespace nacre {
 
 namespace crash {
 
+// With which a process ends that made a system call which its sandbox refuses: what a shell shows where the kernel
+// itself ends it for that.
+constexpr int kRefusedStatus = 128 + 31;
+
 // What the current thread is doing in a plugin; all NULL when it is in none. Strings end with NUL and are borrowed.
 struct Place {
   const char* plugin = nullptr;
@@ -19,13 +23,15 @@ struct Place {
 extern constinit thread_local Place place;
 
 // Installs what runs when the process dies: a terminate handler, and handlers of SIGSEGV, SIGBUS, SIGILL and SIGFPE on
-// a stack of their own. Each writes one line to standard error and then lets the earlier handler, or the default one
-// with its core dump, have the signal. `before_death`, which may be NULL, runs after the line, in the handler: it gives
-// back what outlives the process, such as the terminal's mode. Call once, on the main thread.
+// a stack of their own. Each writes one line to standard error, and to the log where that goes elsewhere, and then lets
+// the earlier handler, or the default one with its core dump, have the signal. SIGSYS, which says that the sandbox
+// (core/sandbox) refuses a system call, ends the process with kRefusedStatus after its line. `before_death`, which may
+// be NULL, runs after the line, in the handler: it gives back what outlives the process, such as the terminal's mode.
+// Call once, on the main thread.
 void install_handlers(void (*before_death)() = nullptr);
 
 // Gives the calling thread a stack for those handlers, so that they can report a stack overflow too. Returns false when
-// there is no memory; the handlers then use the thread's own stack. The stack lives as long as the process.
+// there is no memory; the handlers then use the thread's own stack. The stack lives as long as the thread.
 bool prepare_thread();
 
 // The image of a plugin in this process.

@@ -177,7 +177,7 @@ Result<PluginDirectory> open_plugin_directory(const std::string& path, bool inse
     return fail("cannot read plugin directory '{}': {}.", path, strerror(reason));
   }
   while (const dirent* entry = readdir(stream))
-    if (is_candidate(entry->d_name)) directory.names.push_back(entry->d_name);
+    if (is_candidate(entry->d_name)) directory.names.emplace_back(entry->d_name);
   closedir(stream);
   std::sort(directory.names.begin(), directory.names.end());
   return directory;

@@ -7,6 +7,7 @@
 #include "core/base/suggest.hpp"
 #include "core/plugin/registry_file.hpp"
 #include "core/plugin/version_order.hpp"
+#include "core/sandbox/sandbox.hpp"
 
 namespace nacre {
 
@@ -76,6 +77,31 @@ Error Registry::no_new_code(const File& file) {
       file.manifest.id);
 }
 
+std::vector<uint32_t> Registry::declared_system_calls() const {
+  std::vector<uint32_t> numbers;
+  for (const auto& file : files_) {
+    if (!file->mapped()) continue;
+    for (const std::string& name : file->manifest.system_calls)
+      if (const int32_t number = sandbox::number_of(name); number >= 0)
+        numbers.push_back(static_cast<uint32_t>(number));
+  }
+  std::sort(numbers.begin(), numbers.end());
+  numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+  return numbers;
+}
+
+Status Registry::fits_sandbox(const File& file) {
+  for (const std::string& name : file.manifest.system_calls) {
+    const int32_t number = sandbox::number_of(name);
+    if (number < 0 || sandbox::allows(static_cast<uint32_t>(number))) continue;
+    return fail(
+        "cannot load '{}' now: it makes the system call '{}', and what the sandbox allows was settled at the start. "
+        "Name it at start with -plugin file={}, or pass -disable-seccomp.",
+        file.manifest.id, name, file.path);
+  }
+  return {};
+}
+
 Status Registry::check_newer(const File& incoming) const {
   if (std::count(options_.prefer.begin(), options_.prefer.end(), incoming.path) != 0) return {};
   for (const auto& other : files_) {
@@ -98,6 +124,7 @@ Result<std::string> Registry::load_file(const std::string& path) {
   if (file.state == PluginState::Scanned || file.put_aside()) {
     Status allowed = check_newer(file);
     if (allowed && sealed_ && !file.mapped()) allowed = no_new_code(file);
+    if (allowed && !file.mapped()) allowed = fits_sandbox(file);
     if (!allowed) {
       if (file.state == PluginState::Scanned) file.reject(allowed.error().message);
       tell_rejections();

@@ -26,6 +26,7 @@ PluginInfo Registry::info_of(const File& file) const {
   for (const ProvidedType& type : manifest.provides) info.drivers.push_back(type.name);
   info.requires_extensions = manifest.requires_extensions;
   info.optional_extensions = manifest.optional_extensions;
+  info.system_calls = manifest.system_calls;
   return info;
 }
 
@@ -74,6 +75,8 @@ std::string Registry::plugin_list() const {
       text += state_name(info.state);
     }
     text += "\n";
+    if (!info.system_calls.empty())
+      text += fmt::format("  makes these system calls beside: {}\n", fmt::join(info.system_calls, ", "));
     if (!info.reason.empty()) text += fmt::format("  {}\n", info.reason);
   }
   if (text.empty()) {

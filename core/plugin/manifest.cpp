@@ -120,6 +120,12 @@ std::string read_manifest(const json::value& root, Manifest& manifest) {
   manifest.support = reader.text("support", false, is_text);
   manifest.requires_extensions = reader.names("requires");
   manifest.optional_extensions = reader.names("optional");
+  if (const json::value* sandbox = object->if_contains("sandbox")) {
+    if (const json::object* wishes = sandbox->if_object())
+      manifest.system_calls = Reader(*wishes, complaint).names("system-calls");
+    else
+      reader.complain("'sandbox' is not an object");
+  }
   const json::array* provides = reader.list("provides");
   if (!provides || provides->empty()) {
     reader.complain("'provides' names no driver");

@@ -32,6 +32,7 @@ struct Manifest {
   std::vector<ProvidedType> provides;
   std::vector<std::string> requires_extensions;
   std::vector<std::string> optional_extensions;
+  std::vector<std::string> system_calls;  // by name, those that it makes beyond what the sandbox allows everybody
 
   // In words: "plugin 'org.example.foo' 1.2".
   std::string title() const;

@@ -22,7 +22,7 @@ TEST(Manifest, ReadsWhatThePluginSays) {
   Result<Manifest> manifest = parse(R"({"id":"org.example.foo","version":"1.2","vendor":"Example",
       "provides":[{"kind":"device","name":"foo-device","bus":"virtio","aliases":["foo"]},
                   {"kind":"machine","name":"foo-board"}],
-      "requires":["nacre.log/1"],"optional":["nacre.state/1"],"sandbox":{"paths":[]},"later":[1,{}]})");
+      "requires":["nacre.log/1"],"optional":["nacre.state/1"],"sandbox":{"paths":[],"system-calls":["ptrace","getsid"]},"later":[1,{}]})");
   ASSERT_TRUE(manifest) << manifest.error().message;
   EXPECT_EQ(manifest->title(), "plugin 'org.example.foo' 1.2");
   ASSERT_EQ(manifest->provides.size(), 2u);
@@ -31,6 +31,7 @@ TEST(Manifest, ReadsWhatThePluginSays) {
   EXPECT_EQ(manifest->provides[1].kind, uint32_t{NACRE_KIND_MACHINE});
   EXPECT_THAT(manifest->requires_extensions, ElementsAre("nacre.log/1"));
   EXPECT_THAT(manifest->optional_extensions, ElementsAre("nacre.state/1"));
+  EXPECT_THAT(manifest->system_calls, ElementsAre("ptrace", "getsid"));
 }
 
 TEST(Manifest, NamesWhatIsWrong) {
@@ -48,6 +49,10 @@ TEST(Manifest, NamesWhatIsWrong) {
             head + "'toaster' is no kind of driver that this VMM knows.");
   EXPECT_EQ(failure(R"({"id":"a","version":"1","requires":"x","provides":[{"kind":"device","name":"x"}]})"),
             head + "'requires' is not a list of at most 128 items.");
+  const std::string tail = R"(,"provides":[{"kind":"device","name":"x"}]})";
+  EXPECT_EQ(failure(R"({"id":"a","version":"1","sandbox":[])" + tail), head + "'sandbox' is not an object.");
+  EXPECT_EQ(failure(R"({"id":"a","version":"1","sandbox":{"system-calls":["get sid"]})" + tail),
+            head + "'system-calls' holds something that is not a name.");
 }
 
 TEST(Manifest, DeepNestingIsRefused) {

@@ -22,7 +22,7 @@ std::string hex(const std::array<uint8_t, 20>& id) {
 
 bool is_draft(const std::string& id) {
 #define NACRE_IS_DRAFT(extension, table, draft) \
-  if (draft && id == extension) return true;
+  if ((draft) && id == (extension)) return true;
   NACRE_EXTENSIONS(NACRE_IS_DRAFT)
 #undef NACRE_IS_DRAFT
   return false;

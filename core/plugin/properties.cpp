@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <climits>
 #include <cstring>
 #include <memory>
@@ -14,6 +13,7 @@
 
 #include "core/base/log.hpp"
 #include "core/base/suggest.hpp"
+#include "core/plugin/values.hpp"
 
 namespace nacre {
 namespace {
@@ -23,69 +23,9 @@ struct Parsed {
   std::string text;  // in its one written form
 };
 
-bool is_one_of(std::string_view text, std::initializer_list<std::string_view> words) {
-  return std::find(words.begin(), words.end(), text) != words.end();
-}
-
-std::optional<uint64_t> parse_number(std::string_view text, int base = 0) {
-  if (text.starts_with("0x") || text.starts_with("0X")) {
-    text.remove_prefix(2);
-    base = 16;
-  }
-  uint64_t number = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base == 0 ? 10 : base);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
-
-// "512", "512B", "4K", "1M", "2G", "0x1000": bytes.
-std::optional<uint64_t> parse_size(std::string_view text) {
-  unsigned shift = 0;
-  if (!text.empty() && !text.starts_with("0x") && !text.starts_with("0X")) {
-    switch (text.back()) {
-      case 'K':
-      case 'k':
-        shift = 10;
-        break;
-      case 'M':
-      case 'm':
-        shift = 20;
-        break;
-      case 'G':
-      case 'g':
-        shift = 30;
-        break;
-      default:
-        break;
-    }
-    if (shift != 0 || text.back() == 'B' || text.back() == 'b') text.remove_suffix(1);
-  }
-  std::optional<uint64_t> number = parse_number(text);
-  if (!number || (shift != 0 && *number > UINT64_MAX >> shift)) return std::nullopt;
-  return *number << shift;
-}
-
-// Six pairs of hexadecimal digits, of a station: the lowest bit of the first byte is a group's (IEEE 802 §8.2.2).
-std::optional<Parsed> parse_mac(std::string_view text) {
-  Parsed mac;
-  if (text.size() != 17) return std::nullopt;
-  for (size_t i = 0; i < text.size(); i += 3) {
-    std::optional<uint64_t> byte = parse_number(text.substr(i, 2), 16);
-    if (!byte || (i != 15 && text[i + 2] != ':') || text[i + 1] == 'x' || text[i + 1] == 'X') return std::nullopt;
-    mac.number = mac.number << 8 | *byte;
-    mac.text += fmt::format("{}{:02x}", i == 0 ? "" : ":", *byte);
-  }
-  if (mac.number >> 40 & 1) return std::nullopt;
-  return mac;
-}
-
-// slot[.function], hexadecimal as everywhere in PCI, with or without 0x.
-std::optional<Parsed> parse_pci_address(std::string_view text) {
-  size_t dot = text.find('.');
-  std::optional<uint64_t> slot = parse_number(text.substr(0, dot), 16);
-  std::optional<uint64_t> function = dot == std::string_view::npos ? 0 : parse_number(text.substr(dot + 1), 16);
-  if (!slot || !function || *slot > 31 || *function > 7) return std::nullopt;
-  return Parsed{*slot << 3 | *function, fmt::format("{:02x}.{:x}", *slot, *function)};
+std::string mac_text(uint64_t mac) {
+  return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac >> 40, mac >> 32 & 0xff, mac >> 24 & 0xff,
+                     mac >> 16 & 0xff, mac >> 8 & 0xff, mac & 0xff);
 }
 
 // The number of a descriptor beyond the three standard ones. Programs that this process starts do not get it.
@@ -119,8 +59,7 @@ Result<std::optional<Parsed>> parse_value(const nacre_prop& property, const std:
   using Outcome = std::optional<Parsed>;
   switch (property.type) {
     case NACRE_PROP_BOOL:
-      if (is_one_of(text, {"on", "true", "yes", "1"})) return Outcome({1, "on"});
-      if (is_one_of(text, {"off", "false", "no", "0"})) return Outcome({0, "off"});
+      if (std::optional<bool> value = parse_switch(text)) return Outcome({*value, *value ? "on" : "off"});
       return Outcome();
     case NACRE_PROP_U64:
     case NACRE_PROP_SIZE: {
@@ -145,9 +84,12 @@ Result<std::optional<Parsed>> parse_value(const nacre_prop& property, const std:
     case NACRE_PROP_NODE:
       return text.empty() ? Outcome() : Outcome({0, text});
     case NACRE_PROP_MAC:
-      return parse_mac(text);
+      if (std::optional<uint64_t> mac = parse_mac(text)) return Outcome({*mac, mac_text(*mac)});
+      return Outcome();
     case NACRE_PROP_PCI_ADDR:
-      return parse_pci_address(text);
+      if (std::optional<uint8_t> at = parse_pci_address(text))
+        return Outcome({*at, fmt::format("{:02x}.{:x}", *at >> 3, *at & 7)});
+      return Outcome();
     case NACRE_PROP_FD:
       return parse_descriptor(text);
     default:
@@ -173,7 +115,7 @@ Error unknown_property(const nacre_type& type, const std::vector<nacre_prop>& ta
   std::vector<std::string> names;
   std::string listed;
   for (const nacre_prop& property : table) {
-    names.push_back(property.name);
+    names.emplace_back(property.name);
     listed += (listed.empty() ? "" : ", ") + names.back();
   }
   return fail("'{}' has no property '{}'; it has: {}.{}", type.name, name, listed,
@@ -184,7 +126,7 @@ Error bad_value(const nacre_type& type, const nacre_prop& property, const std::s
   std::string suggestion;
   if (property.type == NACRE_PROP_ENUM) {
     std::vector<std::string> values;
-    for (const char* const* value = property.values; value && *value; ++value) values.push_back(*value);
+    for (const char* const* value = property.values; value && *value; ++value) values.emplace_back(*value);
     suggestion = did_you_mean(text, values);
   }
   return fail("property '{}' of '{}' cannot be {}; allowed: {}.{}", property.name, type.name,

@@ -261,6 +261,7 @@ Result<LoadedType> Registry::load(uint32_t kind, const std::string& name, const 
   File& file = *found.front();
   if (!file.mapped()) {
     if (sealed_) return no_new_code(file);
+    if (Status fits = fits_sandbox(file); !fits) return fits.error();
     if (Status mapped = map(file); !mapped) return mapped.error();
   }
   for (const ProvidedType& type : file.manifest.provides)

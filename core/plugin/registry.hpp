@@ -76,6 +76,7 @@ struct PluginInfo {
   std::string abi;     // "0.1"
   std::vector<std::string> drivers;
   std::vector<std::string> requires_extensions, optional_extensions;
+  std::vector<std::string> system_calls;  // that it declares
   std::vector<const nacre_type*> types;  // by which its devices know it; empty while it is not mapped
 };
 
@@ -120,6 +121,12 @@ class Registry {
 
   // Whether a plugin that could be used offers it; maps nothing.
   bool offers(uint32_t kind, const std::string& name);
+
+  // The numbers of the system calls that plugins declare whose code is mapped, for sandbox::confine(): who comes later
+  // can have no others. Names that this machine does not know count for nothing.
+  std::vector<uint32_t> declared_system_calls() const;
+  // Whether a plugin can be mapped from now on.
+  bool takes_new_code() const { return !sealed_; }
 
   // Looks once more for files that have come, unless nothing can be mapped any more.
   void look_for_new_files();
@@ -166,6 +173,7 @@ class Registry {
   bool preferred(const File& file) const;
   Status check_newer(const File& incoming) const;
   static Error no_new_code(const File& file);
+  static Status fits_sandbox(const File& file);
   Status map(File& file);
   Result<Fd> image_of(File& file);
   void mark_overwritten(File& file);

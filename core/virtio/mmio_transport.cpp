@@ -66,6 +66,7 @@ MmioTransport::~MmioTransport() {
 }
 
 Status MmioTransport::plug(VirtioDevice& device, uint32_t gsi) {
+  ServingLock lock(mutex_);
   gsi_ = gsi;
   attach(device);
   put(kDeviceId, device.device_id());
@@ -73,8 +74,9 @@ Status MmioTransport::plug(VirtioDevice& device, uint32_t gsi) {
 }
 
 void MmioTransport::unplug() {
+  ServingLock lock(mutex_);
   if (!device_) return;
-  reset();
+  reset_locked();
   put(kDeviceId, 0);
   detach();
 }
@@ -94,12 +96,13 @@ Status MmioTransport::can_take_over(const VirtioDevice& device) const {
 }
 
 Status MmioTransport::replace(VirtioDevice& device) {
-  auto lock = lock_and_serve(mutex_);
+  ServingLock lock(mutex_);
   VirtioDevice& old = *device_;
   if (get(kStatus) == 0) {  // no driver has seen it
     old.plug_into(nullptr);
     drop_eventfds();
-    return plug(device, gsi_);
+    attach(device);
+    return {};
   }
   if (Status possible = can_take_over(device); !possible) return possible;
   const bool active = active_;
@@ -116,10 +119,7 @@ Status MmioTransport::replace(VirtioDevice& device) {
   }
   device_ = &device;
   old.plug_into(nullptr);
-  put(kConfigGeneration, get(kConfigGeneration) + 1);
-  show_config(device);
   device.plug_into(this);
-  put(kConfigGeneration, get(kConfigGeneration) + 1);
   if (get(kStatus) & kDriverOk) config_interrupt();
   return {};
 }
@@ -161,7 +161,7 @@ void MmioTransport::drop_eventfds() {
 }
 
 void MmioTransport::write(uint32_t offset, uint32_t width, uint64_t value) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!device_) return;
   if (offset >= kConfig)
     write_config(offset - kConfig, width, value);

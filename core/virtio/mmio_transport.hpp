@@ -43,16 +43,16 @@ class MmioTransport : public NegotiatedTransport {
   void put(uint32_t reg, uint32_t value) { store(at(reg), value); }
   uint32_t* at(uint32_t reg) const { return reinterpret_cast<uint32_t*>(window_ + reg); }
 
-  Status make_eventfds() override;
-  void drop_eventfds() override;
-  Interrupt interrupt_of(uint32_t) override { return {call_.get(), on_interrupt, this}; }
+  Status make_eventfds() override NACRE_REQUIRES(mutex_);
+  void drop_eventfds() override NACRE_REQUIRES(mutex_);
+  Interrupt interrupt_of(uint32_t) override NACRE_REQUIRES(mutex_) { return {call_.get(), on_interrupt, this}; }
   void config_interrupt() override;
   uint32_t first_size(uint32_t) const override { return 0; }
-  void cleared() override;
-  void write_register(uint32_t reg, uint32_t value);
-  void write_queue_register(uint32_t reg, uint32_t value);
-  void show_selected_queue();
-  Status can_take_over(const VirtioDevice& device) const;
+  void cleared() override NACRE_REQUIRES(mutex_);
+  void write_register(uint32_t reg, uint32_t value) NACRE_REQUIRES(mutex_);
+  void write_queue_register(uint32_t reg, uint32_t value) NACRE_REQUIRES(mutex_);
+  void show_selected_queue() NACRE_REQUIRES(mutex_);
+  Status can_take_over(const VirtioDevice& device) const NACRE_REQUIRES(mutex_);
   static void on_interrupt(void* self) noexcept;
 
   kvm::Vm* vm_;  // NULL in tests: kicks and interrupts are then eventfds only
@@ -63,10 +63,9 @@ class MmioTransport : public NegotiatedTransport {
   Fd ack_;
   std::atomic<uint32_t> interrupts_{0};  // asked for and not yet raised
 
-  // Under the lock of the negotiation.
-  uint32_t queue_sel_ = 0;
-  uint32_t device_features_sel_ = 0;
-  uint32_t driver_features_sel_ = 0;
+  uint32_t queue_sel_ NACRE_GUARDED_BY(mutex_) = 0;
+  uint32_t device_features_sel_ NACRE_GUARDED_BY(mutex_) = 0;
+  uint32_t driver_features_sel_ NACRE_GUARDED_BY(mutex_) = 0;
 
  public:
   // For tests: the eventfd of the interrupt.

@@ -166,6 +166,16 @@ TEST_F(MmioTransportTest, AsksForResetWhenTheDeviceFails) {
   EXPECT_EQ(read(kStatus), 15u);
 }
 
+TEST_F(MmioTransportTest, AsksForNoResetAfterOne) {
+  negotiate();
+  write(kStatus, 15);
+  device_->needs_reset("it has gone");
+  EXPECT_EQ(read(kStatus), 15u | kNeedsReset);
+  write(kStatus, 0);
+  device_->needs_reset("it has gone");
+  EXPECT_EQ(read(kStatus), 0u);  // for which the driver waits
+}
+
 TEST_F(MmioTransportTest, ChangesTheConfiguration) {
   uint32_t generation = read(kGeneration);
   const uint8_t changed[] = {9, 9};

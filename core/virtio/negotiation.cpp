@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -15,7 +16,6 @@ void NegotiatedTransport::attach(VirtioDevice& device) {
   queues_.resize(device.queue_sizes().size());
   device_ = &device;
   clear();
-  show_config(device);
   device.plug_into(this);
 }
 
@@ -27,13 +27,8 @@ void NegotiatedTransport::detach() {
   device_ = nullptr;
 }
 
-void NegotiatedTransport::show_config(VirtioDevice& device) {
-  std::memset(shown_.config, 0, NACRE_VIRTIO_CONFIG_MAX);
-  std::copy(device.config().begin(), device.config().end(), shown_.config);
-}
-
 void NegotiatedTransport::reset() {
-  auto lock = lock_and_serve(mutex_);
+  ServingLock lock(mutex_);
   if (device_) reset_locked();
 }
 
@@ -43,7 +38,7 @@ void NegotiatedTransport::write_features(uint32_t half, uint32_t value) {
 }
 
 void NegotiatedTransport::write_config(uint32_t offset, uint32_t width, uint64_t value) {
-  size_t size = device_->config().size();
+  size_t size = device_->config_size();
   if (offset >= size || width > size - offset || width > 8) return;
   uint8_t bytes[8];
   std::memcpy(bytes, &value, sizeof bytes);
@@ -173,20 +168,32 @@ bool NegotiatedTransport::activate() {
   return true;
 }
 
+// An odd generation while the bytes change: a driver that reads before and after sees two values (§2.5.2).
+void NegotiatedTransport::change_config(uint32_t offset, std::span<const uint8_t> bytes) {
+  MutexLock lock(config_mutex_);
+  store(shown_.generation, load(shown_.generation) + 1);
+  for (size_t i = 0; i < bytes.size(); ++i) __atomic_store_n(shown_.config + offset + i, bytes[i], __ATOMIC_SEQ_CST);
+  store(shown_.generation, load(shown_.generation) + 1);
+}
+
+void NegotiatedTransport::show_config(std::span<const uint8_t> bytes) {
+  std::array<uint8_t, NACRE_VIRTIO_CONFIG_MAX> all{};
+  std::copy(bytes.begin(), bytes.end(), all.begin());
+  change_config(0, all);
+}
+
 void NegotiatedTransport::set_config(uint32_t offset, const void* data, uint32_t length, bool notify) {
-  {
-    std::lock_guard lock(config_mutex_);
-    // An odd generation while the bytes change: a driver that reads before and after sees two values (§2.5.2).
-    store(shown_.generation, load(shown_.generation) + 1);
-    auto* from = static_cast<const uint8_t*>(data);
-    for (uint32_t i = 0; i < length; ++i) __atomic_store_n(shown_.config + offset + i, from[i], __ATOMIC_SEQ_CST);
-    store(shown_.generation, load(shown_.generation) + 1);
-  }
+  change_config(offset, {static_cast<const uint8_t*>(data), length});
   if (notify && status() & kDriverOk) config_interrupt();
 }
 
 void NegotiatedTransport::needs_reset() {
-  uint32_t before = __atomic_fetch_or(shown_.status, kNeedsReset, __ATOMIC_SEQ_CST);
+  uint32_t before = status();
+  do {
+    // It has just been reset, or no driver has come yet: a driver waits for 0 after a reset, and might wait for ever.
+    if (before == 0) return;
+  } while (!__atomic_compare_exchange_n(shown_.status, &before, before | kNeedsReset, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST));
   if (before & kDriverOk) config_interrupt();
 }
 

@@ -3,10 +3,11 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
+#include <span>
 #include <vector>
 
 #include "core/base/fd.hpp"
+#include "core/base/mutex.hpp"
 #include "core/memory/guest_memory.hpp"
 #include "core/virtio/virtio_device.hpp"
 
@@ -26,9 +27,8 @@ enum : uint32_t { kUsedBuffer = 1, kConfigChange = 2 };  // of the interrupt sta
 
 class NegotiatedTransport : public Transport {
  public:
-  bool empty() const { return !device_; }
-
-  // [any] See Transport.
+  // See Transport.
+  void show_config(std::span<const uint8_t> bytes) override;
   void set_config(uint32_t offset, const void* data, uint32_t length, bool notify) override;
   void needs_reset() override;
 
@@ -62,14 +62,14 @@ class NegotiatedTransport : public Transport {
 
   // What a transport provides, called with mutex_ held but for config_interrupt(), which comes on any thread.
   // Kicks for the queues, and all else that an active device needs; again at each activation.
-  virtual Status make_eventfds() = 0;
-  virtual void drop_eventfds() = 0;
-  virtual Interrupt interrupt_of(uint32_t queue) = 0;
+  virtual Status make_eventfds() NACRE_REQUIRES(mutex_) = 0;
+  virtual void drop_eventfds() NACRE_REQUIRES(mutex_) = 0;
+  virtual Interrupt interrupt_of(uint32_t queue) NACRE_REQUIRES(mutex_) = 0;
   virtual void config_interrupt() = 0;
   // The entries that a queue has after a reset.
-  virtual uint32_t first_size(uint32_t queue) const = 0;
+  virtual uint32_t first_size(uint32_t queue) const NACRE_REQUIRES(mutex_) = 0;
   // The negotiation is as after a reset: the transport's own registers follow.
-  virtual void cleared() = 0;
+  virtual void cleared() NACRE_REQUIRES(mutex_) = 0;
 
   static uint32_t load(const uint32_t* word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
   static void store(uint32_t* word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
@@ -78,45 +78,46 @@ class NegotiatedTransport : public Transport {
   uint32_t status() const { return load(shown_.status); }
 
   // [main] The device comes in, or goes after it has been reset.
-  void attach(VirtioDevice& device);
-  void detach();
+  void attach(VirtioDevice& device) NACRE_REQUIRES(mutex_);
+  void detach() NACRE_REQUIRES(mutex_);
   // The driver writes the status, the features, the configuration.
-  void write_status(uint32_t value);
-  void write_features(uint32_t half, uint32_t value);
-  void write_config(uint32_t offset, uint32_t width, uint64_t value);
+  void write_status(uint32_t value) NACRE_REQUIRES(mutex_);
+  void write_features(uint32_t half, uint32_t value) NACRE_REQUIRES(mutex_);
+  void write_config(uint32_t offset, uint32_t width, uint64_t value) NACRE_REQUIRES(mutex_);
   // Whether the queue's registers may be written now: between the agreement on features and DRIVER_OK (§3.1.1), and
   // not while its addresses are in use.
   bool may_set_up() const { return status() & kFeaturesOk && !(status() & kDriverOk); }
-  void kick(uint32_t queue);
+  void kick(uint32_t queue) NACRE_REQUIRES(mutex_);
 
-  void reset_locked();
-  void clear();
-  void show_config(VirtioDevice& device);
-  bool activate();
+  void reset_locked() NACRE_REQUIRES(mutex_);
+  void clear() NACRE_REQUIRES(mutex_);
+  bool activate() NACRE_REQUIRES(mutex_);
 
   GuestMemory& memory_;
   const Shown shown_;
 
-  // [main] sets it; vCPUs reach it through the transport's bus region, which is claimed before and released after.
-  VirtioDevice* device_ = nullptr;
-
   // Of the negotiation, not of the data path. A vCPU holds it while it waits for the device's loop: see
   // lock_and_serve().
-  std::mutex mutex_;
-  std::vector<Queue> queues_;
-  uint64_t driver_features_ = 0;
-  bool active_ = false;
+  Mutex mutex_;
+  VirtioDevice* device_ NACRE_GUARDED_BY(mutex_) = nullptr;  // [main] sets it
+  std::vector<Queue> queues_ NACRE_GUARDED_BY(mutex_);
+  uint64_t driver_features_ NACRE_GUARDED_BY(mutex_) = 0;
+  bool active_ NACRE_GUARDED_BY(mutex_) = false;
 
-  std::mutex config_mutex_;  // orders changes of the configuration; never held while calling the device
+  Mutex config_mutex_;  // orders changes of the configuration; never held while calling the device
 
  private:
-  Result<std::vector<nacre_virtqueue>> set_up_queues();
+  void change_config(uint32_t offset, std::span<const uint8_t> bytes) NACRE_EXCLUDES(config_mutex_);
+  Result<std::vector<nacre_virtqueue>> set_up_queues() NACRE_REQUIRES(mutex_);
   uint16_t used_index(const Queue& queue) const;
-  Status check(const Queue& queue, size_t index) const;
+  Status check(const Queue& queue, size_t index) const NACRE_REQUIRES(mutex_);
 
  public:
   // For tests: the eventfd of a queue.
-  int kick_fd(uint32_t queue) const { return queues_[queue].kick.get(); }
+  int kick_fd(uint32_t queue) {
+    MutexLock lock(mutex_);
+    return queues_[queue].kick.get();
+  }
 };
 
 }  // namespace nacre::virtio

@@ -85,19 +85,24 @@ pci::PciFunction& PciTransport::function() {
 }
 
 void PciTransport::plug(pci::PciBus& bus, uint8_t devfn, bool hot) {
-  attach(owner_);
+  {
+    ServingLock lock(mutex_);
+    attach(owner_);
+  }
   host_.plug(bus, devfn, *function_, hot);
 }
 
 void PciTransport::unplug() {
-  if (!device_) return;
+  if (!function_->bus()) return;
   host_.unplug(*function_);  // no vCPU comes in any more
-  reset();
+  ServingLock lock(mutex_);
+  reset_locked();
   detach();
 }
 
 // On the first activation; they stay until the device is unplugged, as their changes make KVM wait for the vCPUs.
 Status PciTransport::make_eventfds() {
+  std::vector<std::pair<pci::VectorFd*, uint32_t>> followed;
   for (size_t i = 0; i < queues_.size(); ++i) {
     if (!queues_[i].kick) queues_[i].kick = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!queues_[i].kick) return fail("no eventfd: {}", strerror(errno));
@@ -106,8 +111,9 @@ Status PciTransport::make_eventfds() {
       if (!fd) return fd.error();
       calls_[i].fd = std::move(*fd);
     }
-    calls_[i].fd->follow(calls_[i].vector.load());
+    followed.emplace_back(calls_[i].fd.get(), calls_[i].vector.load());
   }
+  function_->msix()->follow(followed);
   tie_notifications();
   if (!function_->msix()->enabled()) watch_calls();
   return {};
@@ -143,7 +149,7 @@ void PciTransport::untie_notifications() {
 }
 
 void PciTransport::move_notifications(std::optional<uint64_t> base) {
-  auto lock = lock_and_serve(mutex_);
+  ServingLock lock(mutex_);
   untie_notifications();
   base_ = base;
   tie_notifications();
@@ -152,8 +158,8 @@ void PciTransport::move_notifications(std::optional<uint64_t> base) {
 // Without MSI-X, signals of the queues' eventfds become INTx here. Which of both a driver uses it settles before
 // DRIVER_OK.
 void PciTransport::watch_calls() {
-  host_.loop().call([this] {
-    for (size_t i = 0; i < queues_.size(); ++i) {
+  host_.loop().call([this, n = queues_.size()] {
+    for (size_t i = 0; i < n; ++i) {
       Call& call = calls_[i];
       if (call.watch) continue;
       auto watch = host_.loop().watch(call.fd->fd(), EventLoop::kRead, [&call](uint32_t) {
@@ -168,8 +174,8 @@ void PciTransport::watch_calls() {
 
 void PciTransport::unwatch_calls() {
   if (queues_.empty() || !calls_[0].watch) return;
-  host_.loop().call([this] {
-    for (size_t i = 0; i < queues_.size(); ++i)
+  host_.loop().call([this, n = queues_.size()] {
+    for (size_t i = 0; i < n; ++i)
       if (calls_[i].watch) host_.loop().unwatch(std::exchange(calls_[i].watch, nullptr));
   });
 }
@@ -193,7 +199,7 @@ uint64_t PciTransport::read(uint64_t offset, uint32_t width) {
   const auto inside = static_cast<uint32_t>(offset % kPartBytes);
   switch (offset / kPartBytes) {
     case kCommon: {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (!device_) return 0;
       if (width == 8) return read_common(inside, 4) | read_common(inside + 4, 4) << 32;
       return read_common(inside, width);
@@ -213,7 +219,7 @@ uint64_t PciTransport::read(uint64_t offset, uint32_t width) {
 
 void PciTransport::write(uint64_t offset, uint32_t width, uint64_t value) {
   const auto inside = static_cast<uint32_t>(offset % kPartBytes);
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!device_) return;
   switch (offset / kPartBytes) {
     case kCommon:

@@ -50,24 +50,26 @@ class PciTransport : public NegotiatedTransport {
   };
 
   PciTransport(pci::PciHost& host, GuestMemory& memory, VirtioDevice& device);
-  Status make_eventfds() override;
-  void drop_eventfds() override;
-  Interrupt interrupt_of(uint32_t queue) override { return {calls_[queue].fd->fd(), on_interrupt, &calls_[queue]}; }
+  Status make_eventfds() override NACRE_REQUIRES(mutex_);
+  void drop_eventfds() override NACRE_REQUIRES(mutex_);
+  Interrupt interrupt_of(uint32_t queue) override NACRE_REQUIRES(mutex_) {
+    return {calls_[queue].fd->fd(), on_interrupt, &calls_[queue]};
+  }
   void config_interrupt() override;
-  uint32_t first_size(uint32_t queue) const override { return device_->queue_sizes()[queue]; }
-  void cleared() override;
+  uint32_t first_size(uint32_t queue) const override NACRE_REQUIRES(mutex_) { return device_->queue_sizes()[queue]; }
+  void cleared() override NACRE_REQUIRES(mutex_);
 
-  uint64_t read_common(uint32_t offset, uint32_t width);
-  void write_common(uint32_t offset, uint32_t width, uint32_t value);
-  void write_queue(uint32_t offset, uint32_t width, uint32_t value);
+  uint64_t read_common(uint32_t offset, uint32_t width) NACRE_REQUIRES(mutex_);
+  void write_common(uint32_t offset, uint32_t width, uint32_t value) NACRE_REQUIRES(mutex_);
+  void write_queue(uint32_t offset, uint32_t width, uint32_t value) NACRE_REQUIRES(mutex_);
   uint32_t read_interrupt_status();
-  void set_vector(Call& call, uint32_t vector);
+  void set_vector(Call& call, uint32_t vector) NACRE_REQUIRES(mutex_);
   void raise_line(uint32_t why);
   void move_notifications(std::optional<uint64_t> base);
-  void tie_notifications();
-  void untie_notifications();
-  void watch_calls();
-  void unwatch_calls();
+  void tie_notifications() NACRE_REQUIRES(mutex_);
+  void untie_notifications() NACRE_REQUIRES(mutex_);
+  void watch_calls() NACRE_REQUIRES(mutex_);
+  void unwatch_calls() NACRE_REQUIRES(mutex_);
   static void on_interrupt(void* call) noexcept;
 
   pci::PciHost& host_;
@@ -81,11 +83,11 @@ class PciTransport : public NegotiatedTransport {
   std::unique_ptr<Call[]> calls_;  // of each queue
   Call config_call_;
 
-  // Under the lock of the negotiation.
-  uint32_t device_features_sel_ = 0, driver_features_sel_ = 0;
-  uint16_t queue_sel_ = 0;
-  std::optional<uint64_t> base_;  // of BAR 2
-  bool tied_ = false;             // the queues' ioeventfds are at base_
+  uint32_t device_features_sel_ NACRE_GUARDED_BY(mutex_) = 0;
+  uint32_t driver_features_sel_ NACRE_GUARDED_BY(mutex_) = 0;
+  uint16_t queue_sel_ NACRE_GUARDED_BY(mutex_) = 0;
+  std::optional<uint64_t> base_ NACRE_GUARDED_BY(mutex_);  // of BAR 2
+  bool tied_ NACRE_GUARDED_BY(mutex_) = false;             // the queues' ioeventfds are at base_
 };
 
 }  // namespace nacre::virtio

@@ -32,7 +32,11 @@ Result<std::unique_ptr<VirtioDevice>> VirtioDevice::create(const nacre_virtio_de
   device->enter_ = std::move(enter);
   device->device_id_ = desc.device_id;
   device->features_ = desc.features | uint64_t{1} << kFeatureVersion1;
-  device->config_.assign(desc.config, desc.config + desc.config_size);
+  device->config_size_ = desc.config_size;
+  {
+    MutexLock lock(device->mutex_);
+    device->config_.assign(desc.config, desc.config + desc.config_size);
+  }
   device->self_ = self;
   return device;
 }
@@ -61,16 +65,20 @@ void VirtioDevice::config_written(uint32_t offset, const uint8_t* data, uint32_t
 }
 
 void VirtioDevice::set_config(uint32_t offset, const void* data, uint32_t length, bool notify) {
-  if (offset > config_.size() || length > config_.size() - offset) {
+  if (offset > config_size_ || length > config_size_ - offset) {
     log::warn("virtio", "{}: it changes configuration bytes {}..{}, of {}; ignored.", name_, offset, offset + length,
-              config_.size());
+              config_size_);
     return;
   }
-  // A device that is not plugged in yet is copied from here; afterwards the transport holds what the driver sees.
-  if (transport_)
-    transport_->set_config(offset, data, length, notify);
-  else if (length)
-    std::memcpy(config_.data() + offset, data, length);
+  MutexLock lock(mutex_);
+  if (length) std::memcpy(config_.data() + offset, data, length);
+  if (transport_) transport_->set_config(offset, data, length, notify);
+}
+
+void VirtioDevice::plug_into(Transport* transport) {
+  MutexLock lock(mutex_);
+  transport_ = transport;
+  if (transport) transport->show_config(config_);
 }
 
 void VirtioDevice::complain(const std::string& what) {
@@ -86,6 +94,7 @@ void VirtioDevice::driver_failed(const std::string& what) {
 
 void VirtioDevice::needs_reset(const char* reason) {
   complain(reason ? reason : "it cannot go on");
+  MutexLock lock(mutex_);
   if (transport_) transport_->needs_reset();
 }
 

@@ -6,9 +6,11 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "core/base/mutex.hpp"
 #include "core/base/result.hpp"
 #include "core/loop/event_loop.hpp"
 
@@ -20,6 +22,8 @@ inline constexpr unsigned kFeatureVersion1 = 32;  // virtio 1.2 §6
 class Transport {
  public:
   virtual ~Transport() = default;
+  // [main] The whole configuration, of a device that is being plugged in.
+  virtual void show_config(std::span<const uint8_t> bytes) = 0;
   // [any] Changes the configuration that the driver reads; `notify` interrupts the driver.
   virtual void set_config(uint32_t offset, const void* data, uint32_t length, bool notify) = 0;
   // [any] Shows DEVICE_NEEDS_RESET (§2.1.1).
@@ -39,7 +43,7 @@ class VirtioDevice {
   uint32_t device_id() const { return device_id_; }
   uint64_t features() const { return features_; }
   const std::vector<uint16_t>& queue_sizes() const { return queue_sizes_; }
-  const std::vector<uint8_t>& config() const { return config_; }
+  uint32_t config_size() const { return config_size_; }  // bytes
   EventLoop& loop() { return loop_; }
 
   // [any] The plugin's functions, called on its loop; the caller waits. A failing activation is logged, at most once a
@@ -52,9 +56,9 @@ class VirtioDevice {
   using Threw = std::function<void(const char* function, const std::string& what)>;
   void on_exception(Threw threw) { threw_ = std::move(threw); }
 
-  // [main] NULL unplugs.
-  void plug_into(Transport* transport) { transport_ = transport; }
-  Transport* transport() { return transport_; }
+  // [main] Shows the transport its configuration. NULL unplugs: once it has returned, no thread of the plugin is in the
+  // transport any more.
+  void plug_into(Transport* transport);
 
   // [any] From the plugin.
   void set_config(uint32_t offset, const void* data, uint32_t length, bool notify);
@@ -63,7 +67,7 @@ class VirtioDevice {
   void driver_failed(const std::string& what);
 
  private:
-  VirtioDevice(EventLoop& loop) : loop_(loop) {}
+  explicit VirtioDevice(EventLoop& loop) : loop_(loop) {}
   void complain(const std::string& what);
   void on_loop(const char* function, const std::function<void()>& call);
 
@@ -74,10 +78,13 @@ class VirtioDevice {
   uint32_t device_id_ = 0;
   uint64_t features_ = 0;
   std::vector<uint16_t> queue_sizes_;
-  std::vector<uint8_t> config_;
+  uint32_t config_size_ = 0;
   nacre_virtio_ops ops_{};
   void* self_ = nullptr;
-  Transport* transport_ = nullptr;
+  // Held while the transport hears of something, so that it is not gone before it has.
+  Mutex mutex_;
+  std::vector<uint8_t> config_ NACRE_GUARDED_BY(mutex_);
+  Transport* transport_ NACRE_GUARDED_BY(mutex_) = nullptr;
   std::atomic<int64_t> last_complaint_{0};  // seconds; a guest that breaks its rings on purpose must not fill the log
 };
 

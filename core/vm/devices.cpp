@@ -143,20 +143,35 @@ Result<nacre_instance*> Devices::add(const std::string& driver, const std::strin
 
 Result<nacre_instance*> Devices::add(const std::string& driver, const std::string& id, const Properties& properties,
                                      bool hot) {
-  if (!id.empty() && find(id)) return fail("Device id {} existed: each device needs an id of its own.", id);
+  if (!id.empty() && find(id)) {
+    return fail("Device id {} {}existed: each device needs an id of its own.", id, is_cpu(driver) ? "already " : "");
+  }
   const std::string own_id = id.empty() ? driver + "." + std::to_string(unnamed_++) : id;
   Result<std::unique_ptr<nacre_instance>> device = make(driver, own_id, properties, false);
   if (!device) return device.error();
   // Devices that are neither virtio nor PCI place themselves by their properties.
-  if ((*device)->virtio || (*device)->own_function) {
+  if (const auto& made = **device;
+      made.type->bus && std::string_view(made.type->bus) == "pci" && !made.pci_function()) {
+    const std::string name = made.name();
+    undo(**device, true);
+    return fail("{}: it is a PCI device whose plugin has made no function; this is a defect of the plugin.", name);
+  }
+  const bool cpu = (*device)->type->bus && std::string_view((*device)->type->bus) == "cpu";
+  if ((*device)->virtio || (*device)->pci_function() || cpu) {
     if (Status placed = vm_.machine().place(**device, hot); !placed) {
       undo(**device, true);
       return placed.error();
     }
   }
   for (const nacre_instance::Passed& passed : (*device)->passed) vm_.passed_fds().remove(passed.name);
+  if (cpu && hot) tell_of_resize();
   devices_.push_back(std::move(*device));
   return devices_.back().get();
+}
+
+bool Devices::is_cpu(const std::string& driver) const {
+  const char* own = vm_.has_machine() ? vm_.machine().cpu_driver() : nullptr;
+  return own && driver == own;
 }
 
 Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::string& id, Properties properties) {
@@ -166,6 +181,7 @@ Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::s
   if (!(loaded->type->flags & NACRE_TYPE_HOTPLUGGABLE))
     return fail("driver '{}' cannot be added while the guest runs; name it on the command line with -device {}.",
                 driver, driver);
+  if (is_cpu(driver) && id.empty()) return fail("Device id can't be empty. device_del takes the vCPU away by it.");
   for (const nacre_prop& property : properties_of(*loaded->type)) {
     auto given = [&](auto& one) { return one.first == property.name; };
     if (is_back_end(property) && std::none_of(properties.begin(), properties.end(), given))
@@ -225,7 +241,8 @@ void Devices::undo(nacre_instance& device, bool realized) {
 void Devices::reset() {
   for (auto& device : devices_) {
     const nacre_device_ops& ops = ops_of(*device);
-    if (device->virtio || !ops.reset) continue;
+    // What is on a bus is reset with it.
+    if (device->virtio || device->pci_function() || !ops.reset) continue;
     device->loop->call([&] {
       Breadcrumb crumb(device->plugin_id, device->id, "reset");
       ops.reset(device->self);

@@ -33,6 +33,8 @@ class Devices {
   // Takes it away while the guest runs, with what stood behind it where its slot is replaceable; a device on PCI only
   // when the guest has let go. DEVICE_DELETED tells when it is gone.
   Status remove(const std::string& id);
+  // The guest has let go of this vCPU: the device that it is goes.
+  void ejected(uint32_t vcpu);
   // The guest has switched off the slot of the port whose bus has this name: its devices go.
   void switched_off(const std::string& bus);
 
@@ -57,12 +59,15 @@ class Devices {
 
  private:
   Result<nacre_instance*> add(const std::string& driver, const std::string& id, const Properties& properties, bool hot);
+  // Whether the machine's vCPUs come and go by this driver.
+  bool is_cpu(const std::string& driver) const;
   Status realize(nacre_instance& instance);
   Error failure(const nacre_instance& instance, const char* function, nacre_status code, const std::string& words);
   void undo(nacre_instance& instance, bool realized);
   void take_out(nacre_instance& device);
   Status ask_for(nacre_instance& device);
   void tell_of_removal(const std::string& id, const std::string& path);
+  void tell_of_resize();
 
   VirtualMachine& vm_;
   Registry& registry_;

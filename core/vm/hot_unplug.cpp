@@ -1,4 +1,4 @@
-// How devices go while the guest runs: at once, or on PCI when the guest has let go.
+// How devices go while the guest runs: at once, or on PCI and vCPUs when the guest has let go.
 #include <algorithm>
 #include <boost/json.hpp>
 
@@ -9,10 +9,11 @@
 namespace nacre {
 namespace {
 
-constexpr const char* kPciPath = "/machine/peripheral/";
+constexpr const char* kPath = "/machine/peripheral/";
 
 const pci::PciBus* bus_of(nacre_instance& device) {
-  return device.pci ? device.pci->function().bus() : nullptr;
+  const pci::PciFunction* function = device.pci_function();
+  return function ? function->bus() : nullptr;
 }
 
 }  // namespace
@@ -30,7 +31,12 @@ Status Devices::remove(const std::string& id) {
   if (!device) return Error{fmt::format("Device {} not found", id), ErrorClass::DeviceNotFound};
   if (!(device->type->flags & NACRE_TYPE_HOTPLUGGABLE))
     return fail("{} cannot be removed while the guest runs: its driver is not hot-pluggable.", device->name());
-  if (device->pci) return ask_for(*device);
+  if (device->pci_function()) return ask_for(*device);
+  if (device->placement.kind == NACRE_PLACE_CPU) {
+    vm_.machine().ask_for_cpu(*device);
+    tell_of_resize();
+    return {};
+  }
   // Where a slot outlives its device, the device is all that a user has of the back end: both go together.
   std::string kind, back_end;
   if (auto behind = device->properties.back_end(); behind.id && vm_.replaceable_slots().has(device->placement.base)) {
@@ -63,8 +69,25 @@ void Devices::switched_off(const std::string& bus) {
     if (below == devices_.end()) return;
     const std::string id = (*below)->id;
     take_out(**below);
-    tell_of_removal(id, kPciPath + id);
+    tell_of_removal(id, kPath + id);
   }
+}
+
+void Devices::ejected(uint32_t vcpu) {
+  auto found = std::find_if(devices_.begin(), devices_.end(), [&](auto& device) {
+    return device->placement.kind == NACRE_PLACE_CPU && device->placement.slot == vcpu;
+  });
+  if (found == devices_.end()) return;
+  const std::string id = (*found)->id;
+  take_out(**found);
+  tell_of_removal(id, kPath + id);
+}
+
+// After the command's answer, in StratoVirt's order.
+void Devices::tell_of_resize() {
+  vm_.loop().post([this] {
+    if (vm_.monitor()) (void)vm_.monitor()->emit("CPU_RESIZE", "{}");
+  });
 }
 
 void Devices::tell_of_removal(const std::string& id, const std::string& path) {

@@ -7,10 +7,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/base/mutex.hpp"
 #include "core/bus/address_space.hpp"
 #include "core/loop/event_loop.hpp"
 #include "core/plugin/properties.hpp"
@@ -32,6 +33,8 @@ struct nacre_mmio_region {
   nacre_instance* instance;
   nacre::AddressSpace* space;
   nacre::BusRegion* region;
+  std::optional<uint32_t> memslot{};  // where the guest reads memory of the plugin
+  bool mapped = false;
 };
 
 struct nacre_virtio {
@@ -62,20 +65,27 @@ struct nacre_instance {
     nacre::Fd fd;
   };
   std::vector<Passed> passed;
-  // What it posts to its loop; the mutex guards `ended`.
+  // What it posts to its loop.
   struct Posting {
-    std::mutex mutex;
-    bool ended = false;
+    nacre::Mutex mutex;
+    bool ended NACRE_GUARDED_BY(mutex) = false;
   };
   std::unique_ptr<Posting> posting = std::make_unique<Posting>();
   uint32_t pins = 0;     // of guest memory, see memory.h
   bool balloon = false;  // it is the machine's balloon
   std::string driver;    // as the user named it, when that is not the type's name: virtio-blk-pci
   bool on_pci = false;   // what that name asks for
-  std::unique_ptr<nacre::virtio::PciTransport> pci;       // while it is placed there
-  std::unique_ptr<nacre::pci::PciFunction> own_function;  // of a device that is on PCI by itself
+  std::unique_ptr<nacre::virtio::PciTransport> pci;  // while it is placed there
+  // Of a device that is on PCI by itself: one; of a machine: those that it has not placed yet.
+  std::vector<std::unique_ptr<nacre::pci::PciFunction>> functions;
   nacre_placement placement{};
   bool placed = false;
+
+  // What a guest sees of it on PCI, or NULL.
+  nacre::pci::PciFunction* pci_function() const {
+    if (pci) return &pci->function();
+    return functions.empty() ? nullptr : functions.front().get();
+  }
 
   // In words: "device 'disk1' (virtio-blk-device)".
   std::string name() const {

@@ -53,6 +53,7 @@ Status LifeCycle::reset(bool by_guest) {
   if (state_ == RunState::Shutdown || !vm_.has_platform()) return fail("there is no running machine to reset.");
   bool resume = state_ == RunState::Running;
   vm_.platform().pause();
+  reset_requested_ = false;
   Status done = vm_.reset();
   if (!done) {
     log::error("vm", "the reset failed: {}", done.error().message);
@@ -84,9 +85,10 @@ void LifeCycle::request_shutdown() {
 }
 
 void LifeCycle::request_reset() {
-  vm_.loop().post([this] {
+  if (reset_requested_.exchange(true)) return;
+  vm_.loop().post_alone([this] {
     // What fails has been logged; a reset by the guest has nobody to answer to.
-    (void)reset(true);
+    if (reset_requested_) (void)reset(true);
   });
 }
 

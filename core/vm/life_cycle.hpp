@@ -49,7 +49,7 @@ class LifeCycle : public GuestEvents {
   // Ends the machine: the main loop stops. Only the first reason counts.
   void shut_down(bool by_guest, const std::string& reason);
 
-  // [any] From devices: what the guest has asked for.
+  // [any] From devices: what the guest has asked for. However often it asks before a reset, that is one reset.
   void request_shutdown();
   void request_reset();
 
@@ -60,6 +60,7 @@ class LifeCycle : public GuestEvents {
   VirtualMachine& vm_;
   LifeCycleEvents* events_ = nullptr;
   RunState state_ = RunState::Prelaunch;
+  std::atomic<bool> reset_requested_{false};  // and not reset since
 };
 
 }  // namespace nacre

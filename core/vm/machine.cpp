@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "core/base/error_slot.hpp"
 #include "core/plugin/breadcrumb.hpp"
 #include "core/plugin/registry.hpp"
+#include "core/plugin/values.hpp"
+#include "core/vm/host/services.hpp"
 #include "core/vm/virtual_machine.hpp"
 
 namespace nacre {
@@ -13,13 +16,6 @@ namespace {
 
 const char* or_null(const std::string& text) {
   return text.empty() ? nullptr : text.c_str();
-}
-
-// The value of a property that is on or off; off when not given.
-Result<bool> parse_switch(const char* name, const std::string& text) {
-  if (text == "on" || text == "true" || text == "yes") return true;
-  if (text.empty() || text == "off" || text == "false" || text == "no") return false;
-  return fail("property '{}' is on or off, not '{}'.", name, text);
 }
 
 }  // namespace
@@ -40,7 +36,19 @@ Result<std::unique_ptr<Machine>> Machine::create(VirtualMachine& vm, Registry& r
                       .kernel = or_null(kept.kernel),
                       .initrd = or_null(kept.initrd),
                       .append = kept.append.c_str(),
-                      .serial_chardev = or_null(kept.serial_chardev)};
+                      .serial_chardev = or_null(kept.serial_chardev),
+                      .ram = &machine->ram_};
+  if (kept.no_vcpus) machine->config_.flags |= NACRE_MACHINE_NO_VCPUS;
+  machine->ram_ = kept.numa.describe();
+  for (size_t unit = 0; unit < kept.flash.size(); ++unit) {
+    machine->config_.flash_fd[unit] = -1;
+    for (const auto& [id, disk] : vm.disks().all()) {
+      if (kept.flash[unit].empty() || id != kept.flash[unit]) continue;
+      machine->config_.flash_drive[unit] = kept.flash[unit].c_str();
+      machine->config_.flash_length[unit] = disk.backend->capacity();
+      machine->config_.flash_fd[unit] = disk.backend->fd();
+    }
+  }
   const auto* ops = static_cast<const nacre_machine_ops*>(loaded->type->ops);
   std::memcpy(&machine->ops_, ops, std::min<size_t>(ops->size, sizeof machine->ops_));
 
@@ -61,6 +69,7 @@ Result<std::unique_ptr<Machine>> Machine::create(VirtualMachine& vm, Registry& r
 
 Machine::~Machine() {
   if (!instance_) return;
+  services::end_posts(*instance_);
   Breadcrumb crumb(instance_->plugin_id, instance_->id, "destroy");
   ops_.destroy(instance_->self);
 }
@@ -98,6 +107,9 @@ Status Machine::place(nacre_instance& device, bool hot) {
   desc.addr = word("addr");
   desc.lun = word("lun");
   desc.hot = hot;
+  desc.port = device.pci_function() && device.pci_function()->is_port();
+  uint64_t cpu_id = 0;
+  desc.cpu_id = device.properties.get_u64("cpu-id", cpu_id) == NACRE_OK ? static_cast<int64_t>(cpu_id) : -1;
   device.placement = {};
   device.placement.size = sizeof device.placement;
   ErrorSlot slot;
@@ -109,8 +121,11 @@ Status Machine::place(nacre_instance& device, bool hot) {
   if (code != NACRE_OK)
     return fail("{}: {}", device.name(), slot.text("the machine has no place for it and gave no reason."));
   if (device.placement.kind != NACRE_PLACE_NONE) {
-    const bool pci = device.placement.kind == NACRE_PLACE_PCI;
-    if (Status plugged = pci ? plug_into_pci(device, hot) : plug(device); !plugged) {
+    const uint32_t kind = device.placement.kind;
+    Status plugged = kind == NACRE_PLACE_PCI   ? plug_into_pci(device, hot)
+                     : kind == NACRE_PLACE_CPU ? plug_cpu(device)
+                                               : plug(device);
+    if (!plugged) {
       ops_.displace(instance_->self, &device.placement);
       return fail("{}: {}", device.name(), plugged.error().message);
     }
@@ -127,14 +142,16 @@ Status Machine::plug_into_pci(nacre_instance& device, bool hot) {
     auto found = words.find(name);
     return found == words.end() ? std::string() : found->second;
   };
-  Result<bool> multifunction = parse_switch("multifunction", word("multifunction"));
-  if (!multifunction) return multifunction.error();
-  const bool port = device.own_function && device.own_function->is_port();
+  const std::string given = word("multifunction");
+  const std::optional<bool> multifunction = given.empty() ? false : parse_switch(given);
+  if (!multifunction) return fail("property 'multifunction' is on or off, not '{}'.", given);
+  pci::PciFunction* own = device.pci_function();
+  const bool port = own && own->is_port();
   Result<PciTree::Place> place = tree->find_place({word("bus"), word("addr"), hot, *multifunction, port});
   if (!place) return place.error();
-  if (device.own_function) {
-    device.own_function->set_multifunction(*multifunction);
-    tree->host().plug(*place->bus, place->devfn, *device.own_function, hot);
+  if (own) {
+    own->set_multifunction(*multifunction);
+    tree->host().plug(*place->bus, place->devfn, *own, hot);
     return {};
   }
   auto transport = virtio::PciTransport::create(tree->host(), vm_.platform().memory(), *device.virtio->device);
@@ -143,6 +160,24 @@ Status Machine::plug_into_pci(nacre_instance& device, bool hot) {
   device.pci->function().set_multifunction(*multifunction);
   device.pci->plug(*place->bus, place->devfn, hot);
   return {};
+}
+
+Status Machine::plug_cpu(nacre_instance& device) {
+  const uint32_t index = device.placement.slot;
+  if (Status plugged = vm_.platform().plug_vcpu(index); !plugged) return plugged;
+  // Before the guest knows of it: what it sends to the new vCPU shall find one that runs.
+  if (vm_.life_cycle().running()) vm_.platform().resume_vcpu(index);
+  tell_of_cpu(index, true);
+  return {};
+}
+
+void Machine::ask_for_cpu(nacre_instance& device) {
+  tell_of_cpu(device.placement.slot, false);
+}
+
+void Machine::tell_of_cpu(uint32_t index, bool plugged) {
+  Breadcrumb crumb(instance_->plugin_id, instance_->id, "cpu_changed");
+  ops_.cpu_changed(instance_->self, index, plugged);
 }
 
 Status Machine::plug(nacre_instance& device) {
@@ -159,10 +194,12 @@ Status Machine::plug(nacre_instance& device) {
 void Machine::displace(nacre_instance& device) {
   if (device.pci) {
     device.pci.reset();
-  } else if (device.own_function) {
-    vm_.platform().pci()->host().unplug(*device.own_function);
+  } else if (pci::PciFunction* own = device.pci_function()) {
+    vm_.platform().pci()->host().unplug(*own);
   } else if (vm_.replaceable_slots().has(device.placement.base)) {
     vm_.replaceable_slots().vacate(device);
+  } else if (device.placement.kind == NACRE_PLACE_CPU) {
+    vm_.platform().unplug_vcpu(device.placement.slot);
   } else if (device.placement.kind == NACRE_PLACE_VIRTIO_MMIO) {
     if (virtio::MmioTransport* transport = vm_.platform().virtio_slot(device.placement.base)) transport->unplug();
     vm_.platform().give_line_back(device.placement.gsi);

@@ -16,7 +16,7 @@ class Monitor : public LifeCycleEvents, public PluginMonitor, public PluginEvent
  public:
   explicit Monitor(VirtualMachine& vm);
   // Sends what can still be sent, closes all, removes socket files.
-  ~Monitor();
+  ~Monitor() override;
   Monitor(const Monitor&) = delete;
   Monitor& operator=(const Monitor&) = delete;
 
@@ -24,6 +24,8 @@ class Monitor : public LifeCycleEvents, public PluginMonitor, public PluginEvent
   Status listen_tcp(const std::string& host, uint16_t port);
   // [main] One more command, of a room above this one; its texts must outlive this.
   void add(qmp::Command command) { dispatcher_.add(std::move(command)); }
+  // [main] For a client that does not come by a socket: a Session of its own.
+  qmp::Dispatcher& dispatcher() { return dispatcher_; }
 
  private:
   struct Listener {

@@ -59,9 +59,10 @@ void Netdevs::on_announce(const std::string& id, std::function<void()> announce)
 }
 
 void Netdevs::announce(const std::vector<std::string>& names) const {
-  for (const auto& [id, netdev] : netdevs_) {
-    auto is_it = [&](const std::string& name) { return name == id || name == netdev.user; };
-    if (netdev.announce && (names.empty() || std::any_of(names.begin(), names.end(), is_it))) netdev.announce();
+  for (const std::pair<std::string, Netdev>& entry : netdevs_) {
+    auto is_it = [&](const std::string& name) { return name == entry.first || name == entry.second.user; };
+    if (!names.empty() && std::none_of(names.begin(), names.end(), is_it)) continue;
+    if (entry.second.announce) entry.second.announce();
   }
 }
 

@@ -1,74 +1,21 @@
 #include "core/vm/pci_tree.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <cstring>
 
 #include "core/base/suggest.hpp"
 #include "core/bus/pci/root_port.hpp"
+#include "core/plugin/values.hpp"
 
 namespace nacre {
 namespace {
 
-constexpr uint32_t kConventional = pci::kConventionalEnd;
-constexpr uint32_t kOwnBytes = 0x40;  // after the header
-
-// "0x3", "0x3.0x1", "3.1": slot and function in hexadecimal.
-Result<uint8_t> parse_address(const std::string& text) {
-  auto number = [](std::string_view digits, uint32_t most) -> int {
-    if (digits.starts_with("0x")) digits.remove_prefix(2);
-    uint32_t value = 0;
-    auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-    return error == std::errc() && end == digits.data() + digits.size() && value <= most ? static_cast<int>(value) : -1;
-  };
-  const size_t dot = text.find('.');
-  const int slot = number(std::string_view(text).substr(0, dot), 0x1f);
-  const int function = dot == std::string::npos ? 0 : number(std::string_view(text).substr(dot + 1), 7);
-  if (slot < 0 || function < 0)
-    return fail(
-        "addr '{}' is no PCI address: write a slot from 0x0 to 0x1f, and after a dot a function from 0x0 to 0x7.",
-        text);
-  return static_cast<uint8_t>(slot << 3 | function);
+Result<uint8_t> address(const std::string& text) {
+  if (std::optional<uint8_t> devfn = parse_pci_address(text)) return *devfn;
+  return fail("addr '{}' is no PCI address: write a slot from 0x0 to 0x1f, and after a dot a function from 0x0 to 0x7.",
+              text);
 }
 
 }  // namespace
-
-// A function of the chipset: bytes that the guest may write and the machine hears of.
-class PciTree::Chipset : public pci::PciFunction {
- public:
-  explicit Chipset(const nacre_pci_function& wanted)
-      : PciFunction(wanted.name ? wanted.name : "the chipset",
-                    {wanted.vendor_id, wanted.device_id, wanted.revision, wanted.class_code, wanted.subsystem_vendor_id,
-                     wanted.subsystem_id}),
-        written_(wanted.written),
-        opaque_(wanted.opaque) {
-    for (uint32_t i = kOwnBytes; i < kConventional; ++i) {
-      if (wanted.content) config().set8(i, wanted.content[i]);
-      if (wanted.writable) config().writable(i, 1, wanted.writable[i]);
-    }
-    set_multifunction(wanted.multifunction != 0);
-  }
-
-  void write_config(uint32_t offset, uint32_t width, uint32_t value) override {
-    PciFunction::write_config(offset, width, value);
-    if (offset + width > kOwnBytes && offset < kConventional) tell(offset, width);
-  }
-  void reset() override {
-    PciFunction::reset();
-    tell(kOwnBytes, kConventional - kOwnBytes);
-  }
-
- private:
-  void tell(uint32_t offset, uint32_t width) {
-    if (!written_) return;
-    uint8_t bytes[kConventional];
-    for (uint32_t i = 0; i < kConventional; ++i) bytes[i] = config().get8(i);
-    written_(opaque_, bytes, offset, width);
-  }
-
-  void (*written_)(void*, const uint8_t*, uint32_t, uint32_t) noexcept;
-  void* opaque_;
-};
 
 Result<std::unique_ptr<PciTree>> PciTree::create(const nacre_pci_host& wanted, kvm::Vm& vm, AddressSpace& memory,
                                                  AddressSpace& ports, EventLoop& loop, GuestMemory& ram) {
@@ -90,6 +37,7 @@ Result<std::unique_ptr<PciTree>> PciTree::create(const nacre_pci_host& wanted, k
                     window.base);
   auto tree = std::unique_ptr<PciTree>(new PciTree);
   tree->messages_ = std::make_unique<pci::KvmMessages>(vm);
+  tree->bar_slots_ = std::make_unique<BarSlots>(vm);
   auto host = pci::PciHost::create({memory, ports, loop, &vm, tree->messages_.get()}, layout);
   if (!host) return host.error();
   tree->host_ = std::move(*host);
@@ -100,12 +48,12 @@ PciTree::~PciTree() {
   for (auto& function : chipset_) host_->unplug(*function);
 }
 
-Status PciTree::add_function(const nacre_pci_function& wanted) {
-  if (pci::PciFunction* other = host_->root().at(wanted.devfn))
-    return fail("PCI address {:#x}.{:x} has {} already; this is a defect of the machine's plugin.", wanted.devfn >> 3,
-                wanted.devfn & 7, other->name());
-  chipset_.push_back(std::make_unique<Chipset>(wanted));
-  host_->plug(host_->root(), wanted.devfn, *chipset_.back());
+Status PciTree::add_function(std::unique_ptr<pci::PciFunction> function, uint8_t devfn) {
+  if (pci::PciFunction* other = host_->root().at(devfn))
+    return fail("PCI address {:#x}.{:x} has {} already; this is a defect of the machine's plugin.", devfn >> 3,
+                devfn & 7, other->name());
+  chipset_.push_back(std::move(function));
+  host_->plug(host_->root(), devfn, *chipset_.back());
   return {};
 }
 
@@ -138,7 +86,7 @@ Result<PciTree::Place> PciTree::find_place(const Words& words) {
     return fail("Failed to plug device: No hot plug controller found for bus {} when plug", name);
   if (words.port && bus->bridge())
     return fail("a root port stands on bus '{}', not below another.", host_->root().id());
-  Result<uint8_t> devfn = words.addr.empty() ? free_slot(*bus) : parse_address(words.addr);
+  Result<uint8_t> devfn = words.addr.empty() ? free_slot(*bus) : address(words.addr);
   if (!devfn) return devfn.error();
   const auto slot = *devfn >> 3, function = *devfn & 7;
   if (bus->bridge() && slot != 0) return fail("bus '{}' is below a port and has slot 0x0 only, not {:#x}.", name, slot);

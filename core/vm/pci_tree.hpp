@@ -9,6 +9,7 @@
 
 #include "core/bus/pci/host.hpp"
 #include "core/memory/guest_memory.hpp"
+#include "core/vm/bar_memory.hpp"
 
 namespace nacre {
 
@@ -36,22 +37,22 @@ class PciTree {
   PciTree& operator=(const PciTree&) = delete;
 
   pci::PciHost& host() { return *host_; }
-  // A function of the machine's own, see <nacre/abi/machine.h>.
-  Status add_function(const nacre_pci_function& wanted);
+  BarSlots& bar_slots() { return *bar_slots_; }
+  // A function of the machine's own, complete, at a place of the root bus. Fails when that is taken.
+  Status add_function(std::unique_ptr<pci::PciFunction> function, uint8_t devfn);
   // Finds the place that the words name, or the next free slot of the bus; by default of "pcie.0". Fails for a bus that
   // is not there, a bad address, a place that is occupied, and one that the guest would not find.
   Result<Place> find_place(const Words& words);
 
  private:
-  class Chipset;
-
   PciTree() = default;
   Result<uint8_t> free_slot(const pci::PciBus& bus) const;
   void names_below(const pci::PciBus& bus, std::vector<std::string>& names) const;
 
   std::unique_ptr<pci::KvmMessages> messages_;
   std::unique_ptr<pci::PciHost> host_;
-  std::vector<std::unique_ptr<Chipset>> chipset_;
+  std::unique_ptr<BarSlots> bar_slots_;
+  std::vector<std::unique_ptr<pci::PciFunction>> chipset_;
 };
 
 }  // namespace nacre

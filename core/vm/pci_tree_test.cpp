@@ -6,44 +6,25 @@
 #include <vector>
 
 #include "core/bus/pci/root_port.hpp"
-#include "core/kvm/kvm.hpp"
+#include "core/vm/test_pci_tree.hpp"
 
 namespace nacre {
 namespace {
 
-class PciTreeTest : public testing::Test {
+class PciTreeTest : public PciTreeFixture {
  protected:
   void SetUp() override {
-    auto kvm = kvm::Kvm::open();
-    ASSERT_TRUE(kvm) << kvm.error().message;
-    auto vm = kvm::Vm::create(*kvm);
-    ASSERT_TRUE(vm) << vm.error().message;
-    vm_ = std::make_unique<kvm::Vm>(std::move(*vm));
-    loop_ = std::move(*EventLoop::create());
-    ram_ = std::move(*GuestMemory::create(1 << 20, {}));
-    ASSERT_TRUE(ram_->place(0, 1 << 20));
-    ports_ = std::make_unique<AddressSpace>(AddressSpace::Options{.space = NACRE_SPACE_PIO});
-    wanted_.size = sizeof wanted_;
+    ASSERT_NO_FATAL_FAILURE(open());
     wanted_.ecam_base = 0xb0000000;
     wanted_.ecam_buses = 256;
-    wanted_.first_gsi = 16;
-    wanted_.memory32_base = 0xc0000000;
-    wanted_.memory32_length = 0x30000000;
-    auto tree = make();
+    auto tree = make_tree();
     ASSERT_TRUE(tree) << tree.error().message;
     tree_ = std::move(*tree);
-    nacre_pci_function bridge{};
-    bridge.size = sizeof bridge;
-    bridge.vendor_id = 0x8086;
-    bridge.name = "the host bridge";
-    bridge.writable = writable_;
-    bridge.written = [](void* self, const uint8_t* config, uint32_t offset, uint32_t) noexcept {
-      static_cast<PciTreeTest*>(self)->seen_ = {offset, config[0x60]};
+    auto bridge = [] {
+      return std::make_unique<pci::PciFunction>("the host bridge", pci::Identity{0x8086, 0x29c0, 0, 0x060000});
     };
-    bridge.opaque = this;
-    writable_[0x60] = 0x0f;
-    ASSERT_TRUE(tree_->add_function(bridge));
-    EXPECT_FALSE(tree_->add_function(bridge));  // the place is taken
+    ASSERT_TRUE(tree_->add_function(bridge(), 0));
+    EXPECT_FALSE(tree_->add_function(bridge(), 0));  // the place is taken
     port_ = std::move(*pci::RootPort::create("pcie.1", "device 'pcie.1'", {}, tree_->host()));
     tree_->host().plug(tree_->host().root(), 2 << 3, *port_);
   }
@@ -51,7 +32,6 @@ class PciTreeTest : public testing::Test {
     if (port_) tree_->host().unplug(*port_);
   }
 
-  Result<std::unique_ptr<PciTree>> make() { return PciTree::create(wanted_, *vm_, memory_, *ports_, *loop_, *ram_); }
   std::string refusal(const PciTree::Words& words) {
     auto place = tree_->find_place(words);
     return place ? "" : place.error().message;
@@ -61,15 +41,6 @@ class PciTreeTest : public testing::Test {
     return said.find(why) != std::string::npos || (ADD_FAILURE() << "it says: " << said, false);
   }
 
-  std::unique_ptr<kvm::Vm> vm_;
-  std::unique_ptr<EventLoop> loop_;
-  std::unique_ptr<GuestMemory> ram_;
-  AddressSpace memory_{{}};
-  std::unique_ptr<AddressSpace> ports_;
-  nacre_pci_host wanted_{};
-  uint8_t writable_[256] = {};
-  std::pair<uint32_t, uint8_t> seen_;
-  std::unique_ptr<PciTree> tree_;
   std::unique_ptr<pci::RootPort> port_;
 };
 
@@ -95,21 +66,12 @@ TEST_F(PciTreeTest, RefusesInWords) {
   EXPECT_EQ(refusal({"", "0x2.0x1"}), "");
 }
 
-TEST_F(PciTreeTest, TellsTheMachineWhatTheGuestWrites) {
-  tree_->host().write_config(0, 0, 0x60, 1, 0xff);
-  EXPECT_EQ(seen_, (std::pair<uint32_t, uint8_t>{0x60, 0x0f}));
-  tree_->host().write_config(0, 0, 0x04, 2, 0xff);
-  EXPECT_EQ(seen_.first, 0x60u);
-  tree_->host().reset();
-  EXPECT_EQ(seen_, (std::pair<uint32_t, uint8_t>{0x40, 0}));
-}
-
 TEST_F(PciTreeTest, RefusesWindowsOverRam) {
   tree_->host().unplug(*port_);
   port_.reset();
   tree_.reset();
   wanted_.memory32_base = 0;
-  auto tree = make();
+  auto tree = make_tree();
   ASSERT_FALSE(tree);
   EXPECT_NE(tree.error().message.find("where RAM is"), std::string::npos);
 }

@@ -1,8 +1,10 @@
 #include "core/vm/platform.hpp"
 
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "core/base/log.hpp"
+#include "core/loop/clock.hpp"
 #include "core/plugin/breadcrumb.hpp"
 
 namespace nacre {
@@ -14,22 +16,14 @@ constexpr uint32_t kLines = 24;  // pins of the IOAPIC in the kernel
 
 Result<std::unique_ptr<Platform>> Platform::create(const PlatformOptions& options, EventLoop& loop,
                                                    GuestEvents& events) {
-  Result<kvm::Kvm> kvm = kvm::Kvm::open();
-  if (!kvm) return kvm.error();
-  if (options.vcpus > kvm->max_vcpus())
-    return fail("-smp: {} vCPUs, but this host's KVM allows {}.", options.vcpus, kvm->max_vcpus());
-  Result<kvm::Vm> vm = kvm::Vm::create(*kvm);
-  if (!vm) return vm.error();
-  Result<std::unique_ptr<GuestMemory>> memory = GuestMemory::create(options.ram_size, options.memory);
-  if (!memory) return memory.error();
-
   auto platform = std::unique_ptr<Platform>(new Platform(options, loop, events));
-  platform->kvm_ = std::make_unique<kvm::Kvm>(std::move(*kvm));
-  platform->vm_ = std::make_unique<kvm::Vm>(std::move(*vm));
+  if (Status opened = platform->open_accelerator(); !opened) return opened.error();
+  Result<std::unique_ptr<GuestMemory>> memory = GuestMemory::create(options.ram);
+  if (!memory) return memory.error();
   platform->memory_ = std::move(*memory);
 
   AddressSpace::Options space;
-  space.readers = options.vcpus;
+  space.readers = options.max_vcpus;
   space.vm = platform->vm_.get();
   space.waiter = [&loop](const std::function<bool()>& done) { loop.run_posted_until(done); };
   space.wake = [&loop] { loop.wake(); };
@@ -55,6 +49,25 @@ Result<std::unique_ptr<Platform>> Platform::create(const PlatformOptions& option
   return platform;
 }
 
+Status Platform::open_accelerator() {
+  if (options_.accelerator == AcceleratorKind::Test) {
+    begin_virtual_time();
+    auto test = std::make_unique<qtest::TestVm>(loop_);
+    test_vm_ = test.get();
+    vm_ = std::move(test);
+    return {};
+  }
+  Result<kvm::Kvm> kvm = kvm::Kvm::open();
+  if (!kvm) return kvm.error();
+  if (options_.max_vcpus > kvm->max_vcpus())
+    return fail("-smp: {} vCPUs, but this host's KVM allows {}.", options_.max_vcpus, kvm->max_vcpus());
+  Result<kvm::Vm> vm = kvm::Vm::create(*kvm);
+  if (!vm) return vm.error();
+  kvm_ = std::make_unique<kvm::Kvm>(std::move(*kvm));
+  vm_ = std::make_unique<kvm::Vm>(std::move(*vm));
+  return {};
+}
+
 Platform::~Platform() {
   stop_vcpus();
   windows_.clear();
@@ -62,9 +75,14 @@ Platform::~Platform() {
 }
 
 Status Platform::add_ram(uint64_t gpa, uint64_t length) {
+  const size_t before = memory_->regions().size();
   if (Status placed = memory_->place(gpa, length); !placed) return placed;
-  const MemoryRegion& region = memory_->regions().back();
-  return vm_->set_memory_slot(next_memslot_++, region.gpa, region.length, region.hva);
+  Status set;
+  for (size_t i = before; set && i < memory_->regions().size(); ++i) {
+    const MemoryRegion& region = memory_->regions()[i];
+    set = vm_->set_memory_slot(next_memslot_++, region.gpa, region.length, region.hva);
+  }
+  return set;
 }
 
 Status Platform::set_up_x86(const nacre_x86_platform& platform) {
@@ -103,27 +121,68 @@ Status Platform::add_pci(const nacre_pci_host& wanted) {
 }
 
 Status Platform::create_vcpus() {
+  if (test_vm_) {
+    for (uint32_t i = 0; i < options_.vcpus; ++i) imagined_.insert(i);
+    return {};
+  }
   Result<std::vector<kvm_cpuid_entry2>> supported = kvm::supported_cpuid(*kvm_);
   if (!supported) return supported.error();
-  bool tsc_deadline = vm_->check_extension(KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-  for (uint32_t i = 0; i < options_.vcpus; ++i) {
-    Result<std::unique_ptr<kvm::Vcpu>> vcpu = kvm::Vcpu::create(*kvm_, *vm_, i);
-    if (!vcpu) return vcpu.error();
-    Status set = kvm::set_cpuid(**vcpu, kvm::guest_cpuid(*supported, i, options_.topology, tsc_deadline));
-    if (!set) return set;
-    Result<kvm::PowerOnState> state = kvm::PowerOnState::capture(*kvm_, **vcpu);
-    if (!state) return state.error();
-    power_on_.push_back(std::move(*state));
-    if (Status booted = kvm::boot_vcpu(**vcpu); !booted) return booted;
-    if (Status added = vcpus_->add(std::move(*vcpu)); !added) return added;
-  }
+  supported_cpuid_ = std::move(*supported);
+  for (uint32_t i = 0; i < options_.vcpus; ++i)
+    if (Status created = create_vcpu(i); !created) return created;
   return {};
+}
+
+Status Platform::create_vcpu(uint32_t index) {
+  Result<std::unique_ptr<kvm::Vcpu>> vcpu = kvm::Vcpu::create(*kvm_, *vm_, index);
+  if (!vcpu) return vcpu.error();
+  const bool tsc_deadline = vm_->check_extension(KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+  std::vector<kvm_cpuid_entry2> cpuid = kvm::guest_cpuid(supported_cpuid_, index, options_.topology, tsc_deadline);
+  if (Status changed = kvm::change_features(cpuid, options_.cpu_features); !changed) return changed;
+  if (Status set = kvm::set_cpuid(**vcpu, cpuid); !set) return set;
+  Result<kvm::PowerOnState> state = kvm::PowerOnState::capture(*kvm_, **vcpu);
+  if (!state) return state.error();
+  if (Status booted = kvm::boot_vcpu(**vcpu); !booted) return booted;
+  power_on_.emplace(index, std::move(*state));
+  return vcpus_->add(std::move(*vcpu));
+}
+
+Status Platform::plug_vcpu(uint32_t index) {
+  if (index >= options_.max_vcpus) return fail("vCPU {} is none of the machine's {}.", index, options_.max_vcpus);
+  if (has_vcpu(index)) return fail("vCPU {} is there already.", index);
+  if (test_vm_) {
+    imagined_.insert(index);
+    return {};
+  }
+  if (!vcpus_->has(index)) return create_vcpu(index);
+  if (Status restored = power_on_.at(index).restore(vcpus_->vcpu(index), /*joining=*/true); !restored) return restored;
+  return vcpus_->put_back(index);
+}
+
+void Platform::unplug_vcpu(uint32_t index) {
+  imagined_.erase(index);
+  vcpus_->take_out(index, waiter());
+}
+
+pid_t Platform::vcpu_thread_id(uint32_t index) const {
+  return test_vm_ ? ::getpid() : vcpus_->thread_id(index);
+}
+
+kvm::Waiter Platform::waiter() const {
+  return [this](const std::function<bool()>& done) { loop_.run_posted_until(done); };
 }
 
 Status Platform::take_line(uint32_t gsi) {
   if (gsi >= kLines) return fail("interrupt line {} does not exist; the machine has lines 0 to {}.", gsi, kLines - 1);
   if (!lines_.insert(gsi).second) return fail("interrupt line {} is taken by another device.", gsi);
   return {};
+}
+
+uint32_t Platform::take_memslot() {
+  if (free_memslots_.empty()) return next_memslot_++;
+  const uint32_t slot = free_memslots_.back();
+  free_memslots_.pop_back();
+  return slot;
 }
 
 void Platform::pause() {
@@ -135,18 +194,20 @@ Status Platform::reset() {
   for (auto& window : windows_) window->reset();
   if (pci_) pci_->host().reset();
   if (Status restored = vm_->restore_chips(); !restored) return restored;
-  for (size_t i = 0; i < vcpus_->size(); ++i)
-    if (Status restored = power_on_[i].restore(vcpus_->vcpu(i)); !restored) return restored;
+  for (const auto& [index, state] : power_on_)
+    if (vcpus_->is_in(index))
+      if (Status restored = state.restore(vcpus_->vcpu(index)); !restored) return restored;
   return {};
 }
 
 Status Platform::set_vcpu_state(uint32_t index, const nacre_x86_state& state) {
-  if (index >= vcpus_->size()) return fail("vCPU {} does not exist.", index);
+  if (!has_vcpu(index)) return fail("vCPU {} does not exist.", index);
+  if (test_vm_) return {};
   return kvm::set_state(vcpus_->vcpu(index), state);
 }
 
 void Platform::stop_vcpus() {
-  if (vcpus_) vcpus_->stop_and_join([this](const std::function<bool()>& done) { loop_.run_posted_until(done); });
+  if (vcpus_) vcpus_->stop_and_join(waiter());
 }
 
 uint64_t Platform::mmio_read(uint32_t vcpu, uint64_t gpa, uint32_t width) {

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "core/plugin/breadcrumb.hpp"
+#include "core/sandbox/sandbox.hpp"
 
 namespace nacre {
 
@@ -54,6 +55,7 @@ Status VirtualMachine::build(const PlatformOptions& platform, const MachineOptio
   Result<std::unique_ptr<Platform>> ground = Platform::create(platform, loop_, life_cycle_);
   if (!ground) return ground.error();
   platform_ = std::move(*ground);
+  machine_->set_ram_content(platform_->memory().has_content());
   if (Status laid_out = machine_->layout(); !laid_out) return laid_out;
   if (Status created = platform_->create_vcpus(); !created) return created;
   return machine_->build();
@@ -86,6 +88,15 @@ Status VirtualMachine::add_iothread(const std::string& id) {
   if (!thread) return thread.error();
   (*thread)->loop().post([] { (void)crash::prepare_thread(); });
   iothreads_.emplace(id, std::move(*thread));
+  return {};
+}
+
+Status VirtualMachine::confine() {
+  sandbox::Options options;
+  options.new_code = registry_.takes_new_code();
+  options.extra = registry_.declared_system_calls();
+  if (Status confined = sandbox::confine(options); !confined) return confined;
+  for (const auto& [id, thread] : iothreads_) thread->narrow();
   return {};
 }
 

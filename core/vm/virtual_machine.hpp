@@ -56,12 +56,16 @@ class VirtualMachine {
   // An iothread by id, made by `-object iothread`.
   Status add_iothread(const std::string& id);
   const std::map<std::string, std::unique_ptr<IoThread>>& iothreads() const { return iothreads_; }
+  // Confines the process (core/sandbox) and gives every iothread its list. The vCPUs' threads and block workers take
+  // theirs when they begin to work.
+  Status confine();
 
   EventLoop& loop() { return loop_; }
   Registry& registry() { return registry_; }
   Platform& platform() { return *platform_; }
   bool has_platform() const { return bool(platform_); }
   Machine& machine() { return *machine_; }
+  bool has_machine() const { return bool(machine_); }
   Devices& devices() { return devices_; }
   ReplaceableSlots& replaceable_slots() { return replaceable_slots_; }
   LifeCycle& life_cycle() { return life_cycle_; }

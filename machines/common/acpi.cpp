@@ -1,5 +1,6 @@
 #include "machines/common/acpi.hpp"
 
+#include "machines/common/acpi_numa.hpp"
 #include "machines/common/acpi_table.hpp"
 #include "machines/common/memory_map.hpp"
 #include "machines/common/mp_table.hpp"
@@ -15,6 +16,8 @@ void put_io_register(Bytes& table, size_t offset, uint16_t port) {
   table[offset + 3] = kByteAccess;
   put<uint64_t>(table, offset + 4, port);
 }
+
+}  // namespace
 
 Bytes acpi_xsdt(std::string_view machine, const std::vector<uint64_t>& tables) {
   Bytes table = acpi_header("XSDT", 1, machine);
@@ -33,12 +36,10 @@ Bytes acpi_rsdp(uint64_t xsdt) {
   append(pointer, uint32_t{36});
   append(pointer, xsdt);
   append(pointer, uint32_t{0});  // checksum of all, and reserved bytes
-  pointer[8] = checksum(std::span(pointer).first(20));
-  pointer[32] = checksum(pointer);
+  pointer[kRsdpChecksum] = checksum(std::span(pointer).first(20));
+  pointer[kRsdpExtendedChecksum] = checksum(pointer);
   return pointer;
 }
-
-}  // namespace
 
 Bytes acpi_header(std::string_view signature, uint8_t revision, std::string_view machine) {
   Bytes table;
@@ -63,13 +64,13 @@ Bytes acpi_finish(Bytes table) {
 // §5.2.9. With HW_REDUCED_ACPI all fixed-hardware fields stay zero, and there is no FACS.
 Bytes acpi_fadt(const AcpiMachine& machine, uint64_t dsdt) {
   enum : size_t {
-    kDsdt = 40,
+    kDsdt = kFadtDsdt,
     kBootArch = 109,
     kFlags = 112,
     kResetRegister = 116,
     kResetValue = 128,
     kMinorVersion = 131,
-    kXDsdt = 140,
+    kXDsdt = kFadtXDsdt,
     kSleepControl = 244,
     kSleepStatus = 256,
     kHypervisor = 268,
@@ -96,19 +97,22 @@ Bytes acpi_fadt(const AcpiMachine& machine, uint64_t dsdt) {
 
 // §5.2.12. No 8259 pair is announced: lines go through the IOAPIC, each by the number that a device's resources give.
 Bytes acpi_madt(const AcpiMachine& machine) {
-  constexpr uint32_t kEnabled = 1, kFirstX2apicOnly = 255;
+  constexpr uint32_t kEnabled = 1, kOnlineCapable = 2, kFirstX2apicOnly = 255;
   enum : uint8_t { kLapic = 0, kIoapic = 1, kLapicNmi = 4, kX2apic = 9, kX2apicNmi = 10 };
   Bytes table = acpi_header("APIC", 5, machine.name);
   append(table, static_cast<uint32_t>(kLapicAddress));
   append(table, uint32_t{0});
-  for (uint32_t id = 0; id < machine.vcpus; ++id) {
+  const std::vector<bool> present =
+      machine.cpu_hotplug ? machine.cpu_hotplug->present : std::vector(machine.vcpus, true);
+  for (uint32_t id = 0; id < present.size(); ++id) {
+    const uint32_t state = present[id] ? kEnabled : kOnlineCapable;
     if (id < kFirstX2apicOnly) {
       table.insert(table.end(), {kLapic, 8, static_cast<uint8_t>(id), static_cast<uint8_t>(id)});
-      append(table, kEnabled);
+      append(table, state);
     } else {
       table.insert(table.end(), {kX2apic, 16, 0, 0});
       append(table, id);
-      append(table, kEnabled);
+      append(table, state);
       append(table, id);  // ACPI processor UID
     }
   }
@@ -117,7 +121,7 @@ Bytes acpi_madt(const AcpiMachine& machine) {
   append(table, uint32_t{0});  // first GSI
   // NMI at LINT1 of all processors, polarity and trigger of the bus.
   table.insert(table.end(), {kLapicNmi, 6, 0xff, 0, 0, 1});
-  if (machine.vcpus > kFirstX2apicOnly)
+  if (present.size() > kFirstX2apicOnly)
     table.insert(table.end(), {kX2apicNmi, 12, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0});
   return acpi_finish(std::move(table));
 }
@@ -134,6 +138,16 @@ Bytes acpi_mcfg(const AcpiMachine& machine) {
   return acpi_finish(std::move(table));
 }
 
+std::vector<Bytes> acpi_other_tables(const AcpiMachine& machine) {
+  std::vector<Bytes> tables = {acpi_madt(machine)};
+  if (machine.pci) tables.push_back(acpi_mcfg(machine));
+  if (machine.numa) {
+    tables.push_back(acpi_srat(machine));
+    tables.push_back(acpi_slit(machine));
+  }
+  return tables;
+}
+
 sdk::Result<uint64_t> write_acpi(const AcpiMachine& machine, const sdk::MemoryView& memory) {
   uint64_t next = low::kAcpi + 64;  // the root pointer stands first, and is known last
   bool fits = true;
@@ -145,8 +159,8 @@ sdk::Result<uint64_t> write_acpi(const AcpiMachine& machine, const sdk::MemoryVi
   };
   const uint64_t dsdt = place(acpi_dsdt(machine));
   const uint64_t fadt = place(acpi_fadt(machine, dsdt));
-  std::vector<uint64_t> tables = {fadt, place(acpi_madt(machine))};
-  if (machine.pci) tables.push_back(place(acpi_mcfg(machine)));
+  std::vector<uint64_t> tables = {fadt};
+  for (const Bytes& table : acpi_other_tables(machine)) tables.push_back(place(table));
   const Bytes root = acpi_rsdp(place(acpi_xsdt(machine.name, tables)));
   if (!fits || !memory.write(low::kAcpi, root.data(), root.size()))
     return sdk::fail("the machine's ACPI tables take ", size_text(next - low::kAcpi),

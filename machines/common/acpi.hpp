@@ -37,16 +37,40 @@ struct AcpiPci {
   uint32_t window_base, window_length;  // memory below 4 GiB
   uint64_t high_base, high_length;      // memory above; length 0: none
   uint32_t first_gsi;                   // pin A of slot 0; pins and slots go round over four lines, level-triggered
+  std::optional<uint32_t> node{};       // of a NUMA machine: near which it is
+};
+
+// vCPUs that come and go: the event register and the CPU controller (q35/cpu_controller.hpp), and which of the vCPUs
+// that there may be are there now.
+struct AcpiCpuHotplug {
+  uint32_t events;      // guest-physical
+  uint32_t controller;  // likewise
+  uint32_t gsi;         // edge
+  std::vector<bool> present;
+};
+
+// The nodes of a NUMA machine, by their numbers in the user's words.
+struct AcpiNuma {
+  struct Memory {
+    uint64_t base, length;
+    uint32_t node;
+  };
+  std::vector<uint32_t> cpu_nodes;  // of each vCPU
+  std::vector<Memory> memory;
+  uint32_t localities = 0;         // the greatest number and one; the distances are of all
+  std::vector<uint8_t> distances;  // from i to j at [i * localities + j]
 };
 
 struct AcpiMachine {
   std::string_view name;  // at most 8 characters, for the tables' headers
-  uint32_t vcpus = 1;     // APIC ids 0 to vcpus - 1
+  uint32_t vcpus = 1;     // APIC ids 0 to vcpus - 1; without cpu_hotplug
+  std::optional<AcpiCpuHotplug> cpu_hotplug;
   AcpiPower power{};
   std::optional<AcpiSerial> serial;
   bool clock = false;  // an MC146818 at its usual ports and line
   std::optional<AcpiPci> pci;
   std::vector<AcpiVirtioSlot> virtio;
+  std::optional<AcpiNuma> numa;
 };
 
 // Each table with its header and checksum.
@@ -54,6 +78,8 @@ Bytes acpi_dsdt(const AcpiMachine& machine);
 Bytes acpi_fadt(const AcpiMachine& machine, uint64_t dsdt);
 Bytes acpi_madt(const AcpiMachine& machine);
 Bytes acpi_mcfg(const AcpiMachine& machine);  // with pci
+// All tables that the root table lists beside the FADT: what the machine has, without pointers.
+std::vector<Bytes> acpi_other_tables(const AcpiMachine& machine);
 
 // Writes all tables into the firmware area at 0xE0000 and returns the address of the root pointer, which also a search
 // of that area finds. Fails when they do not fit into 64 KiB (some 4000 processors).

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "machines/common/acpi.hpp"
+#include "machines/common/acpi_cpus.hpp"
 #include "machines/common/acpi_pci.hpp"
 #include "machines/common/acpi_table.hpp"
 #include "machines/common/aml.hpp"
@@ -40,11 +41,20 @@ Bytes power_button() {
   return aml::device("PWRB", {aml::name("_HID", aml::eisa_id("PNP0C0C"))});
 }
 
-// The generic event device (§5.6.9): its one interrupt is the button.
-Bytes event_device(const AcpiPower& power) {
-  return aml::device("GED_", {aml::name("_HID", aml::string("ACPI0013")), aml::name("_UID", aml::integer(0)),
-                              aml::name("_CRS", aml::resource_template({aml::interrupt(power.button_gsi)})),
-                              aml::method("_EVT", 1, {aml::notify("\\_SB.PWRB", kButtonPressed)})});
+// The generic event device (§5.6.9). It has an interrupt for the button, which is all that this tells, and one for the
+// event register where there is one.
+Bytes event_device(const AcpiMachine& machine) {
+  std::vector<Bytes> lines = {aml::interrupt(machine.power.button_gsi)};
+  std::vector<Bytes> terms = {aml::name("_HID", aml::string("ACPI0013")), aml::name("_UID", aml::integer(0))};
+  std::vector<Bytes> pressed = {aml::notify("\\_SB.PWRB", kButtonPressed)};
+  if (machine.cpu_hotplug) {
+    lines.push_back(aml::interrupt(machine.cpu_hotplug->gsi));
+    pressed = {aml::if_(aml::equal(aml::argument(0), aml::integer(machine.power.button_gsi)), pressed),
+               aml::else_(acpi_cpu_events())};
+  }
+  terms.push_back(aml::name("_CRS", aml::resource_template(lines)));
+  terms.push_back(aml::method("_EVT", 1, pressed, /*serialized=*/machine.cpu_hotplug.has_value()));
+  return aml::device("GED_", terms);
 }
 
 // The clock of a PC (PNP0B00).
@@ -56,7 +66,10 @@ Bytes clock() {
 }  // namespace
 
 Bytes acpi_dsdt(const AcpiMachine& machine) {
-  std::vector<Bytes> devices = {power_button(), event_device(machine.power)};
+  std::vector<Bytes> devices = {power_button()};
+  if (machine.cpu_hotplug)
+    for (Bytes& device : acpi_cpus(*machine.cpu_hotplug)) devices.push_back(std::move(device));
+  devices.push_back(event_device(machine));
   if (machine.serial) devices.push_back(serial_port(*machine.serial));
   if (machine.clock) devices.push_back(clock());
   if (machine.pci) {

@@ -43,11 +43,17 @@ Bytes acpi_pci_host(const AcpiPci& pci) {
                                   aml::io_window(0, kConfigPorts - 1), aml::io_window(kConfigPorts + 8, 0xffff),
                                   aml::memory_window32(pci.window_base, pci.window_length)};
   if (pci.high_length != 0) resources.push_back(aml::memory_window64(pci.high_base, pci.high_length));
-  return aml::device("PCI0", {aml::name("_HID", aml::eisa_id("PNP0A08")), aml::name("_CID", aml::eisa_id("PNP0A03")),
-                              aml::name("_UID", aml::integer(0)), aml::name("_SEG", aml::integer(0)),
-                              aml::name("_BBN", aml::integer(0)), aml::name("_CCA", aml::integer(1)),
-                              aml::name("_CRS", aml::resource_template(resources)),
-                              aml::name("_PRT", interrupt_routes(pci.first_gsi)), osc()});
+  std::vector<Bytes> members = {aml::name("_HID", aml::eisa_id("PNP0A08")),
+                                aml::name("_CID", aml::eisa_id("PNP0A03")),
+                                aml::name("_UID", aml::integer(0)),
+                                aml::name("_SEG", aml::integer(0)),
+                                aml::name("_BBN", aml::integer(0)),
+                                aml::name("_CCA", aml::integer(1)),
+                                aml::name("_CRS", aml::resource_template(resources)),
+                                aml::name("_PRT", interrupt_routes(pci.first_gsi)),
+                                osc()};
+  if (pci.node) members.push_back(aml::name("_PXM", aml::integer(*pci.node)));
+  return aml::device("PCI0", members);
 }
 
 Bytes acpi_ecam_reservation(const AcpiPci& pci) {

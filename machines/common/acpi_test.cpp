@@ -3,10 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <sstream>
-
 #include "machines/common/fake_guest.hpp"
+#include "machines/common/iasl_testing.hpp"
 #include "machines/common/memory_map.hpp"
 
 namespace nacre::machine {
@@ -25,41 +23,18 @@ AcpiMachine sample(uint32_t vcpus = 2) {
   return machine;
 }
 
+AcpiMachine with_hotplug(std::vector<bool> present) {
+  AcpiMachine machine = sample();
+  machine.virtio.clear();
+  machine.cpu_hotplug = {0xf0000000, 0xf0000004, 6, std::move(present)};
+  return machine;
+}
+
 bool sums_to_zero(std::span<const uint8_t> bytes) {
   return checksum(bytes) == 0;
 }
 
-// Runs a command; returns what it says, "" when it fails.
-std::string run(const std::string& command, int* status) {
-  std::string said;
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  char buffer[4096];
-  while (size_t count = ::fread(buffer, 1, sizeof buffer, pipe)) said.append(buffer, count);
-  *status = ::pclose(pipe);
-  return said;
-}
-
-class AcpiTest : public ::testing::Test {
- protected:
-  // Disassembles a table with iasl, compiles the result again, and returns the source.
-  std::string through_iasl(const std::string& name, const Bytes& table) {
-    directory_.write(name + ".dat", table);
-    int status = 0;
-    const std::string in = "cd " + directory_.path() + " && ";
-    std::string said = run(in + "iasl -d " + name + ".dat", &status);
-    EXPECT_EQ(status, 0) << said;
-    std::ifstream source(directory_.path() + "/" + name + ".dsl");
-    std::stringstream text;
-    text << source.rdbuf();
-    EXPECT_FALSE(text.str().empty()) << said;
-    EXPECT_THAT(said, Not(HasSubstr("rror")));
-    said = run(in + "iasl " + name + ".dsl", &status);
-    EXPECT_EQ(status, 0) << said;
-    EXPECT_THAT(said, HasSubstr("0 Errors"));
-    return text.str();
-  }
-  TemporaryDirectory directory_;
-};
+using AcpiTest = IaslTest;
 
 TEST_F(AcpiTest, TheRootLeadsToEveryTable) {
   FakeGuest guest(2 * kMiB);
@@ -167,6 +142,29 @@ TEST_F(AcpiTest, ProcessorsBeyond255AreX2apics) {
   EXPECT_THAT(few, Not(HasSubstr("x2APIC")));
   const std::string many = through_iasl("madt", acpi_madt(sample(300)));
   EXPECT_THAT(many, HasSubstr("Processor x2Apic ID : 0000012B"));
+}
+
+TEST_F(AcpiTest, DescribesVcpusThatComeAndGo) {
+  const AcpiMachine machine = with_hotplug({true, false, true});
+  const std::string madt = through_iasl("madt", acpi_madt(machine));
+  EXPECT_THAT(madt, HasSubstr("Flags (decoded below) : 00000001"));
+  EXPECT_THAT(madt, HasSubstr("Flags (decoded below) : 00000002"));
+  const std::string source = through_iasl("dsdt", acpi_dsdt(machine));
+  for (const char* words : {"OperationRegion (EREG, SystemMemory, 0xF0000000, 0x04)",
+                            "OperationRegion (CREG, SystemMemory, 0xF0000004, 0x03)", "Device (C000)", "Device (C002)",
+                            "Notify (\\_SB.C002, Arg1)", "Return (\\_SB.PRES.CSTA (0x02))", "\\_SB.PRES.CEJE (0x02)",
+                            "\\_SB.PRES.COST (0x02, Arg0, Arg1)", "If ((Arg0 == 0x03))", "\\_SB.PRES.CSCN ()"})
+    EXPECT_THAT(source, HasSubstr(words));
+  EXPECT_THAT(source, Not(HasSubstr("C003")));
+}
+
+TEST_F(AcpiTest, MostVcpusFit) {
+  FakeGuest guest(2 * kMiB);
+  std::vector<bool> present(254, false);
+  present[0] = true;
+  const AcpiMachine machine = with_hotplug(present);
+  EXPECT_THAT(through_iasl("dsdt", acpi_dsdt(machine)), HasSubstr("Device (C0FD)"));
+  EXPECT_TRUE(write_acpi(machine, guest.memory()));
 }
 
 }  // namespace

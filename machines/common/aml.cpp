@@ -34,6 +34,14 @@ enum Op : uint8_t {
   kExtended = 0x5b,
   kDevice = 0x82,  // after kExtended
   kNotify = 0x86,
+  kMutex = 0x01,  // these after kExtended as well
+  kAcquire = 0x23,
+  kRelease = 0x27,
+  kRegion = 0x80,
+  kField = 0x81,
+  kIncrement = 0x75,
+  kLLess = 0x95,
+  kWhile = 0xa2,
 };
 
 // PkgLength counts itself: one byte holds up to 63, more bytes 4 bits and 8 each (§20.2.4).
@@ -151,7 +159,10 @@ Bytes method(std::string_view what, uint8_t arguments, const std::vector<Bytes>&
   return with_length({kMethod}, join(head, terms));
 }
 Bytes notify(std::string_view object, uint64_t value) {
-  return join({kNotify}, {path(object), integer(value)});
+  return notify(object, integer(value));
+}
+Bytes notify(std::string_view object, const Bytes& value) {
+  return join({kNotify}, {path(object), value});
 }
 
 Bytes argument(uint8_t index) {
@@ -183,6 +194,44 @@ Bytes store(const Bytes& value, const Bytes& target) {
 }
 Bytes return_(const Bytes& value) {
   return join({kReturn}, {value});
+}
+Bytes and_(const Bytes& left, const Bytes& right) {
+  return join({kAnd}, {left, right, {kZero}});
+}
+Bytes less(const Bytes& left, const Bytes& right) {
+  return join({kLLess}, {left, right});
+}
+Bytes increment(const Bytes& value) {
+  return join({kIncrement}, {value});
+}
+Bytes while_(const Bytes& condition, const std::vector<Bytes>& terms) {
+  return with_length({kWhile}, join(condition, terms));
+}
+Bytes call(std::string_view method, const std::vector<Bytes>& arguments) {
+  return join(path(method), arguments);
+}
+Bytes mutex(std::string_view name) {
+  return join({kExtended, kMutex}, {path(name), {0}});
+}
+Bytes acquire(std::string_view mutex) {
+  return join({kExtended, kAcquire}, {path(mutex), {0xff, 0xff}});
+}
+Bytes release(std::string_view mutex) {
+  return join({kExtended, kRelease}, {path(mutex)});
+}
+Bytes memory_region(std::string_view name, uint64_t base, uint64_t length) {
+  constexpr uint8_t kSystemMemory = 0;
+  return join({kExtended, kRegion}, {path(name), {kSystemMemory}, integer(base), integer(length)});
+}
+Bytes field(std::string_view region, uint8_t width, const std::vector<std::string_view>& names) {
+  // Access by bytes is 1, by words 2, by double words 3; no lock, and no other bits to preserve.
+  Bytes content = path(region);
+  append(content, static_cast<uint8_t>(width == 4 ? 3 : width));
+  for (std::string_view name : names) {
+    append_text(content, name, 4, '_');
+    append(content, static_cast<uint8_t>(8 * width));
+  }
+  return with_length({kExtended, kField}, content);
 }
 Bytes create_dword_field(const Bytes& buffer, uint32_t index, std::string_view name) {
   return join({kCreateDwordField}, {buffer, integer(index), path(name)});

@@ -26,6 +26,12 @@ Bytes device(std::string_view what, const std::vector<Bytes>& terms);
 // A method of `arguments` arguments; serialized, as one that makes names of its own must be, or not.
 Bytes method(std::string_view what, uint8_t arguments, const std::vector<Bytes>& terms, bool serialized = false);
 Bytes notify(std::string_view object, uint64_t value);
+Bytes notify(std::string_view object, const Bytes& value);
+
+Bytes mutex(std::string_view name);
+// Registers in memory, and names for them, one after the other from the region's begin, `width` bytes each (1, 2 or 4).
+Bytes memory_region(std::string_view name, uint64_t base, uint64_t length);
+Bytes field(std::string_view region, uint8_t width, const std::vector<std::string_view>& names);
 
 // Terms of methods. `argument` and `local` are 0 to 6 and 0 to 7.
 Bytes argument(uint8_t index);
@@ -36,8 +42,15 @@ Bytes equal(const Bytes& left, const Bytes& right);
 Bytes not_(const Bytes& value);
 Bytes and_(const Bytes& left, const Bytes& right, const Bytes& target);
 Bytes or_(const Bytes& left, const Bytes& right, const Bytes& target);
+Bytes and_(const Bytes& left, const Bytes& right);  // the value alone
+Bytes less(const Bytes& left, const Bytes& right);
+Bytes increment(const Bytes& value);
+Bytes while_(const Bytes& condition, const std::vector<Bytes>& terms);
+Bytes call(std::string_view method, const std::vector<Bytes>& arguments = {});
 Bytes store(const Bytes& value, const Bytes& target);
 Bytes return_(const Bytes& value);
+Bytes acquire(std::string_view mutex);  // waits as long as it takes
+Bytes release(std::string_view mutex);
 // Names the 32 bits at byte `index` of a buffer.
 Bytes create_dword_field(const Bytes& buffer, uint32_t index, std::string_view name);
 

@@ -31,6 +31,8 @@ class HeldMemory {
 }  // namespace
 
 Status DirectBoot::open(const nacre_machine_config& config, const RamLayout& ram, const std::string& machine_name) {
+  absent_ = !config.kernel && (config.flags & NACRE_MACHINE_NO_VCPUS);
+  if (absent_) return {};
   if (!config.kernel)
     return fail("kernel file is required for ", machine_name,
                 " machine type, which is not provided; give one with -kernel.");
@@ -43,17 +45,19 @@ Status DirectBoot::open(const nacre_machine_config& config, const RamLayout& ram
     initrd_ = std::move(*initrd);
   }
   if (Result<KernelImage> image = inspect_kernel(kernel_, ram); !image) return image.error();
+  memory_was_used_ = (config.ram->flags & NACRE_RAM_HAS_CONTENT) != 0;
   return {};
 }
 
 Status DirectBoot::boot(nacre_instance* machine, const DirectBootPlan& plan, nacre_error* slot) {
+  if (absent_) return {};
   // Looked at afresh: the file may have been cut short since.
   Result<KernelImage> image = inspect_kernel(kernel_, plan.ram);
   if (!image) return image.error();
   const HeldMemory held(machine);
   const sdk::MemoryView memory = held.view();
   Result<LoadedInitrd> initrd =
-      load_kernel(*image, kernel_, initrd_, plan.ram, memory, /*ram_is_zero=*/!std::exchange(booted_, true),
+      load_kernel(*image, kernel_, initrd_, plan.ram, memory, /*ram_is_zero=*/!std::exchange(memory_was_used_, true),
                   [&](uint64_t gpa, int fd, uint64_t offset, uint64_t length) {
                     return ErrorSlot::wrap(slot, "the host gave no reason.", [&](nacre_error* error) {
                       return host.machine->load_file(machine, gpa, fd, offset, length, error);

@@ -23,7 +23,8 @@ struct DirectBootPlan {
 // Main thread, as the machine that has it.
 class DirectBoot {
  public:
-  // Opens what the user has named and looks whether the kernel fits into `ram`. Fails in the user's words.
+  // Opens what the user has named and looks whether the kernel fits into `ram`. Fails in the user's words. Without a
+  // kernel only a machine without vCPUs is complete; boot() does nothing then.
   sdk::Status open(const nacre_machine_config& config, const RamLayout& ram, const std::string& machine_name);
 
   // Writes all that the kernel finds when it is entered, and sets the first vCPU. Repeatable: a reset does it over what
@@ -33,7 +34,8 @@ class DirectBoot {
  private:
   BootFile kernel_;
   BootFile initrd_;
-  bool booted_ = false;
+  bool absent_ = false;           // there is no kernel, and nobody to run it
+  bool memory_was_used_ = false;  // so that it may be other than zeroes
 };
 
 }  // namespace nacre::machine

@@ -12,7 +12,7 @@ constexpr uint64_t kTssPages = kIdentityMapPage + 0x1000;
 
 }  // namespace
 
-Status X86Machine::lay_out(nacre_error* slot) {
+Status X86Machine::lay_out_ram(nacre_error* slot) {
   auto add_ram = [&](uint64_t gpa, uint64_t length) {
     return ErrorSlot::wrap(slot, "the memory cannot be placed",
                            [&](nacre_error* error) { return host.machine->add_ram(instance(), gpa, length, error); });

@@ -23,7 +23,7 @@ class X86Machine : public sdk::Machine {
   const RamLayout& ram() const { return ram_; }
 
   // [in layout] The RAM, and the interrupt controllers and the timer that KVM has.
-  sdk::Status lay_out(nacre_error* slot);
+  sdk::Status lay_out_ram(nacre_error* slot);
   // [in build] A device by driver name, with properties as on the command line.
   sdk::Status add_device(const char* driver, const char* id, const std::string& properties, nacre_error* slot);
   // [in build] The serial port, when the user wants one.

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "machines/common/acpi.hpp"
+#include "machines/common/acpi_numa.hpp"
 #include "machines/common/direct_boot.hpp"
 #include "machines/common/keyboard_port.hpp"
 #include "machines/common/x86_machine.hpp"
@@ -40,8 +40,10 @@ class Microvm : public machine::X86Machine {
 
   Status layout(nacre_error* slot) override {
     // First what the user may have got wrong.
+    if (!acpi_ && config().ram->n_nodes != 0)
+      return sdk::fail("-numa needs the ACPI tables to tell the guest; leave acpi=off out.");
     if (Status opened = kernel_.open(config(), ram(), "microvm"); !opened) return opened;
-    return lay_out(slot);
+    return lay_out_ram(slot);
   }
 
   Status build(nacre_error* slot) override {
@@ -93,6 +95,7 @@ class Microvm : public machine::X86Machine {
     if (config().serial_chardev) description.serial = {machine::kSerialPorts, machine::kSerialLine};
     for (uint32_t slot = 0; slot < kSlots; ++slot)
       if (slots_.shown(slot)) description.virtio.push_back({slot, Slots::base(slot), Slots::line(slot)});
+    description.numa = machine::numa_of(config(), ram());
     return description;
   }
 

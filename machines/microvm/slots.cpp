@@ -9,8 +9,8 @@ namespace {
 
 using sdk::fail;
 
-sdk::Error busy(std::string message) {
-  sdk::Error error = fail(std::move(message));
+sdk::Error busy(const std::string& message) {
+  sdk::Error error = fail(message);
   error.code = NACRE_BUSY;
   return error;
 }
@@ -60,10 +60,11 @@ sdk::Result<uint32_t> Slots::replaceable_slot(const nacre_device_desc& device, c
     if (!wanted)
       return fail("Invalid addr for device ", device.id, ": '", device.addr ? device.addr : device.lun,
                   "' is no number; write the slot, 0 to ", std::to_string(kind.count - 1), ".");
-    if (!device.addr) ++*wanted;
-    if (*wanted >= kind.count)
+    const uint64_t slot = uint64_t{*wanted} + (device.addr ? 0 : 1);
+    if (slot >= kind.count)
       return fail("A maximum of ", std::to_string(kind.count), " ", kind.word,
-                  " replaceable devices are supported: there is no slot ", std::to_string(*wanted), ".");
+                  " replaceable devices are supported: there is no slot ", std::to_string(slot), ".");
+    wanted = static_cast<uint32_t>(slot);
     if (taken_[kind.first + *wanted]) return busy("The slot " + std::to_string(*wanted) + " is occupied already.");
     return kind.first + *wanted;
   }

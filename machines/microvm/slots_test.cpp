@@ -102,5 +102,9 @@ TEST_F(SlotsTest, LeavesIsaDevicesAloneAndRefusesPci) {
   EXPECT_THAT(refusal(device), HasSubstr("no pci bus"));
 }
 
+TEST_F(SlotsTest, TheLastLunIsNoSlot) {
+  EXPECT_THAT(refusal(disk("a", nullptr, "4294967295")), HasSubstr("there is no slot 4294967296."));
+}
+
 }  // namespace
 }  // namespace nacre::microvm

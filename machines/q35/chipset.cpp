@@ -12,6 +12,7 @@ using sdk::Status;
 using ConfigBytes = std::array<uint8_t, 256>;
 
 constexpr uint16_t kIntel = 0x8086;
+constexpr uint32_t kHeaderBytes = 0x40;
 
 void put(ConfigBytes& bytes, size_t offset, uint64_t value, size_t width) {
   std::memcpy(bytes.data() + offset, &value, width);
@@ -22,9 +23,34 @@ void put(ConfigBytes& bytes, size_t offset, uint64_t value, size_t width) {
 constexpr size_t kEcamRegister = 0x60;
 constexpr uint64_t kEcamEnabled = 1, kEcamLength = 6, kEcamBase = 0xffc000000;
 
+// The programmable attribute maps (§5.1.31): firmware opens the RAM below 1 MiB with them before it writes there. All
+// of it is RAM always, so they only remember.
+constexpr size_t kAttributeMaps = 0x90, kAttributeMapsLength = 7;
+
 // LPC: where the power management block is, and that it is on.
 constexpr size_t kPowerBase = 0x40, kAcpiControl = 0x44;
 constexpr uint8_t kAcpiOn = 0x80;
+
+// A function with registers from 0x40 on and nothing else: no BARs, no interrupts. Others may follow in its slot but
+// for slot 0.
+Status place(nacre_instance* machine, const nacre_pci_desc& desc, uint8_t devfn, const ConfigBytes& content,
+             const ConfigBytes& writable, nacre_error* slot) {
+  nacre_pci* function = nullptr;
+  nacre_pci_capability registers{};
+  registers.size = sizeof registers;
+  registers.kind = NACRE_PCI_REGISTERS;
+  registers.offset = kHeaderBytes;
+  registers.length = static_cast<uint32_t>(content.size() - kHeaderBytes);
+  registers.content = content.data() + kHeaderBytes;
+  registers.writable = writable.data() + kHeaderBytes;
+  auto step = [&](auto call) { return ErrorSlot::wrap(slot, "a function of the chipset cannot be made", call); };
+  Status done = step([&](nacre_error* error) { return host.pci->attach(machine, &desc, machine, &function, error); });
+  if (done) done = step([&](nacre_error* error) { return host.pci->capability(function, &registers, nullptr, error); });
+  if (done)
+    done =
+        step([&](nacre_error* error) { return host.machine->pci_place(machine, function, devfn, devfn != 0, error); });
+  return done;
+}
 
 }  // namespace
 
@@ -50,40 +76,31 @@ void Chipset::write_reset_port(void* machine, uint64_t offset, uint32_t width, u
 }
 
 Status Chipset::add(nacre_instance* machine, nacre_error* slot) {
-  auto add = [&](const nacre_pci_function& function) {
-    return ErrorSlot::wrap(slot, "a function of the chipset cannot be made",
-                           [&](nacre_error* error) { return host.machine->pci_function(machine, &function, error); });
-  };
   ConfigBytes content{}, writable{};
   put(content, kEcamRegister, kEcam | kEcamEnabled, 8);
   put(writable, kEcamRegister, kEcamEnabled | kEcamLength | kEcamBase, 8);
-  nacre_pci_function host_bridge{};
+  for (size_t i = 0; i < kAttributeMapsLength; ++i) put(writable, kAttributeMaps + i, 0x33, 1);
+  static constexpr nacre_pci_ops kHostBridgeOps{sizeof(nacre_pci_ops), 0, on_host_bridge};
+  nacre_pci_desc host_bridge{};
   host_bridge.size = sizeof host_bridge;
   host_bridge.vendor_id = kIntel;
   host_bridge.device_id = 0x29c0;
   host_bridge.class_code = 0x060000;
   host_bridge.name = "the host bridge";
-  host_bridge.content = content.data();
-  host_bridge.writable = writable.data();
-  host_bridge.written = on_host_bridge;
-  host_bridge.opaque = machine;
-  if (Status added = add(host_bridge); !added) return added;
+  host_bridge.ops = &kHostBridgeOps;
+  if (Status added = place(machine, host_bridge, 0, content, writable, slot); !added) return added;
 
   content = writable = {};
   put(content, kPowerBase, PowerBlock::kBase | 1, 4);  // bit 0: in I/O space
   put(content, kAcpiControl, kAcpiOn, 1);
-  nacre_pci_function lpc{};
+  nacre_pci_desc lpc{};
   lpc.size = sizeof lpc;
-  lpc.devfn = 0x1f << 3;
-  lpc.multifunction = 1;
   lpc.revision = 2;
   lpc.vendor_id = kIntel;
   lpc.device_id = 0x2918;
   lpc.class_code = 0x060100;
   lpc.name = "the LPC bridge";
-  lpc.content = content.data();
-  lpc.writable = writable.data();
-  if (Status added = add(lpc); !added) return added;
+  if (Status added = place(machine, lpc, 0x1f << 3, content, writable, slot); !added) return added;
   return power_block_.claim(machine, slot);
 }
 

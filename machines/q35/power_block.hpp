@@ -1,9 +1,9 @@
-// The fixed power management registers of ICH9 (§13.8.3): nothing of the machine hangs on them, since its ACPI is
-// hardware-reduced, but firmware tells the time by their counter.
+// The fixed power management registers of ICH9 (§13.8.3): no guest's kernel needs them, since the machine's ACPI is
+// hardware-reduced, but firmware tells the time by their counter and switches the machine off by them.
 #pragma once
 
 #include <atomic>
-#include <ctime>
+#include <nacre/loop.hpp>
 
 #include "machines/common/claimed_ports.hpp"
 
@@ -16,6 +16,7 @@ class PowerBlock {
   // [main] Takes the ports. Fails when another device has them.
   sdk::Status claim(nacre_instance* machine, nacre_error* slot) {
     static constexpr nacre_mmio_ops kOps{sizeof(nacre_mmio_ops), 0, on_read, on_write};
+    machine_ = machine;
     return ports_.claim(machine, kBase, kPorts, &kOps, this, "the power management ports are not free", slot);
   }
 
@@ -26,7 +27,9 @@ class PowerBlock {
   }
 
  private:
-  enum : uint64_t { kEnable = 2, kControl = 4, kTimer = 8, kPorts = 16 };
+  enum : uint64_t { kEnable = 2, kControl = 4, kTimer = 8, kSmi = 0x30, kPorts = 0x34 };
+  // SLP_EN with sleep type 0, which is soft-off in QEMU's firmware.
+  static constexpr uint64_t kSleepType = 7 << 10, kSleep = 1 << 13;
 
   static uint64_t on_read(void* self, uint64_t offset, uint32_t) noexcept {
     switch (offset) {
@@ -34,20 +37,23 @@ class PowerBlock {
         return static_cast<PowerBlock*>(self)->enable_;
       case kControl:
         return 1;  // SCI_EN: the events are ACPI's
-      case kTimer: {
-        timespec now{};
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return timer_at(static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec));
-      }
+      case kTimer:
+        return timer_at(sdk::now());
+      case kSmi:
+        return 1 << 5;  // APMC_EN: there is no system management mode to set up
       default:
         return 0;
     }
   }
 
   static void on_write(void* self, uint64_t offset, uint32_t, uint64_t value) noexcept {
-    if (offset == kEnable) static_cast<PowerBlock*>(self)->enable_ = static_cast<uint16_t>(value);
+    auto& block = *static_cast<PowerBlock*>(self);
+    if (offset == kEnable) block.enable_ = static_cast<uint16_t>(value);
+    if (offset == kControl && (value & kSleep) && !(value & kSleepType))
+      sdk::host.lifecycle->request(block.machine_, NACRE_REQUEST_SHUTDOWN);
   }
 
+  nacre_instance* machine_ = nullptr;
   std::atomic<uint16_t> enable_{0};
   machine::ClaimedPorts ports_;
 };

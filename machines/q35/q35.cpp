@@ -1,15 +1,17 @@
-// q35: a standard PC with PCI Express and ACPI, booted directly from a kernel file.
+// q35: a standard PC with PCI Express and ACPI, booted directly from a kernel file or by firmware in flash.
 #include <cpuid.h>
 
 #include <algorithm>
 #include <nacre/machine.hpp>
 #include <string>
 
-#include "machines/common/acpi.hpp"
+#include "machines/common/acpi_numa.hpp"
 #include "machines/common/direct_boot.hpp"
 #include "machines/common/keyboard_port.hpp"
 #include "machines/common/x86_machine.hpp"
 #include "machines/q35/chipset.hpp"
+#include "machines/q35/cpu_controller.hpp"
+#include "machines/q35/firmware.hpp"
 
 namespace nacre::q35 {
 namespace {
@@ -25,6 +27,9 @@ constexpr uint64_t kEcamLength = uint64_t{kEcamBuses} << 20;
 constexpr uint32_t kSpareBuses = 7;
 constexpr uint32_t kWindow = 0xc0000000;
 constexpr uint32_t kWindowLength = 0x30000000;
+// Firmware chooses places for BARs by itself, as on QEMU's machine: below 4 GiB up to the IOAPIC, and above
+// anywhere.
+constexpr uint32_t kFirmwareWindowLength = 0x3ec00000;
 
 // Ports and lines of the machine's own devices.
 constexpr uint16_t kPowerPorts = 0xce9;  // sleep control, sleep status, reset
@@ -50,19 +55,35 @@ Window high_window(const machine::RamLayout& ram) {
   return above + window.length <= uint64_t{1} << std::min(bits, 52u) ? Window{above, window.length} : Window{};
 }
 
+// The same where firmware places BARs: all that RAM leaves.
+Window firmware_window(const machine::RamLayout& ram) {
+  const Window window = high_window(ram);
+  const uint64_t base = (ram.high_end + machine::kGiB - 1) / machine::kGiB * machine::kGiB;
+  const uint64_t end = window.base + window.length;
+  return end > base ? Window{base, end - base} : Window{};
+}
+
 class Q35 : public machine::X86Machine {
  public:
+  static constexpr const char* kCpuDriver = "generic-x86-cpu";
+
   Q35(nacre_instance* instance, const nacre_machine_config& config)
-      : X86Machine(instance, config, kGap), high_window_(high_window(ram())) {}
+      : X86Machine(instance, config, kGap),
+        firmware_(instance, config),
+        window_{kWindow, firmware_.present() ? kFirmwareWindowLength : kWindowLength},
+        high_window_(firmware_.present() ? firmware_window(ram()) : high_window(ram())),
+        cpus_(instance, config.vcpus, config.max_vcpus) {}
 
   Status layout(nacre_error* slot) override {
     // First what the user may have got wrong.
-    if (Status opened = kernel_.open(config(), ram(), "q35"); !opened) return opened;
-    return lay_out(slot);
+    if (Status opened = firmware_.present() ? firmware_.open() : kernel_.open(config(), ram(), "q35"); !opened)
+      return opened;
+    return lay_out_ram(slot);
   }
 
   Status build(nacre_error* slot) override {
     Status made = add_pci(slot);
+    if (made) made = cpus_.claim(slot);
     if (made) made = keyboard_port_.claim(instance(), slot);
     if (made) made = add_serial(slot);
     if (made)
@@ -73,28 +94,40 @@ class Q35 : public machine::X86Machine {
                         "low-ram=" + std::to_string(ram().low_end) +
                             ",high-ram=" + std::to_string(ram().high_end - 4 * machine::kGiB),
                         slot);
+    if (made && firmware_.present())
+      made = firmware_.build([&](const char* driver, const char* id,
+                                 const std::string& properties) { return add_device(driver, id, properties, slot); },
+                             slot);
     return made;
   }
 
   Status place(const nacre_device_desc& device, nacre_placement& placement) override {
     const std::string_view bus = device.bus ? device.bus : "";
+    if (bus == "cpu" && config().ram->n_nodes)
+      return fail("Not support to hotplug/hotunplug cpu in numa architecture now.");
+    if (bus == "cpu") return cpus_.place(device, placement);
     placement.kind = bus == "pci" ? NACRE_PLACE_PCI : NACRE_PLACE_NONE;
-    if (bus == "pci" && device.virtio_device_id == 0) ++bridges_;
+    if (device.port) ++bridges_;
     if (bus == "pci" || bus == "isa" || bus == "mmio") return {};
     const std::string_view driver = device.driver;
     const std::string base(driver.substr(0, driver.size() - (driver.ends_with("-device") ? 7 : 0)));
     return fail("the q35 machine takes its virtio devices on PCI; write ", base, "-pci.");
   }
-  void displace(const nacre_placement&) override {}
+  void displace(const nacre_placement& placement) override {
+    if (placement.kind == NACRE_PLACE_CPU) cpus_.displace(placement.slot);
+  }
+  void cpu_changed(uint32_t index, bool plugged) override { cpus_.changed(index, plugged); }
 
   Status boot(nacre_error* slot) override {
+    const std::vector<bool> present = cpus_.begin_boot();
+    if (firmware_.present()) return firmware_.boot(describe(present), ram(), slot);
     machine::DirectBootPlan plan{
         .command_line = config().append,
         .ram = ram(),
         .reserved = {{kEcam, kEcamLength, machine::RangeType::kReserved}},
         .vcpus = config().vcpus,
         .reset_port = kPowerPorts + 2,
-        .write_acpi = [this](const sdk::MemoryView& memory) { return machine::write_acpi(describe(), memory); }};
+        .write_acpi = [&](const sdk::MemoryView& memory) { return machine::write_acpi(describe(present), memory); }};
     return kernel_.boot(instance(), plan, slot);
   }
 
@@ -106,8 +139,8 @@ class Q35 : public machine::X86Machine {
     pci.ecam_base = kEcam;
     pci.ecam_buses = kEcamBuses;
     pci.first_gsi = kFirstPciLine;
-    pci.memory32_base = kWindow;
-    pci.memory32_length = kWindowLength;
+    pci.memory32_base = window_.base;
+    pci.memory32_length = window_.length;
     pci.memory64_base = high_window_.base;
     pci.memory64_length = high_window_.length;
     pci.io_base = kFirstPciPort;
@@ -120,25 +153,37 @@ class Q35 : public machine::X86Machine {
     return made ? chipset_.add(instance(), slot) : made;
   }
 
-  machine::AcpiMachine describe() const {
+  machine::AcpiMachine describe(const std::vector<bool>& present) const {
     machine::AcpiMachine description;
     description.name = "Q35";
     description.vcpus = config().vcpus;
+    if (config().max_vcpus > config().vcpus)
+      description.cpu_hotplug = {CpuController::kEvents, CpuController::kController, CpuController::kLine, present};
     description.power = {kPowerPorts, kPowerPorts + 1, kPowerPorts + 2, kPowerLine};
     if (config().serial_chardev) description.serial = {machine::kSerialPorts, machine::kSerialLine};
     description.clock = true;
-    description.pci = {kEcam,        last_bus(), kWindow, kWindowLength, high_window_.base, high_window_.length,
+    description.pci = {kEcam,
+                       last_bus(),
+                       kWindow,
+                       static_cast<uint32_t>(window_.length),
+                       high_window_.base,
+                       high_window_.length,
                        kFirstPciLine};
+    if (config().ram->n_nodes) description.pci->node = config().ram->nodes[0].id;
+    description.numa = machine::numa_of(config(), ram());
     return description;
   }
 
   // Linux looks for devices on every bus that it is told of, by ports and at some 0.4 ms a bus: it is told of one for
-  // each device that may be a bridge, and of a few more.
+  // each root port, and of a few more.
   uint8_t last_bus() const { return static_cast<uint8_t>(std::min(kSpareBuses + bridges_, kEcamBuses - 1)); }
 
+  Firmware firmware_;
+  const Window window_;  // for BARs below 4 GiB
   const Window high_window_;
-  uint32_t bridges_ = 0;  // devices that may be one: all but virtio's
+  uint32_t bridges_ = 0;
   Chipset chipset_;
+  CpuController cpus_;
   machine::KeyboardPort keyboard_port_;
   machine::DirectBoot kernel_;
 };

@@ -1,8 +1,7 @@
 // mc146818rtc: the clock of a PC at ports 0x70 and 0x71, with what firmware looks up in its memory.
 #include <algorithm>
-#include <ctime>
-#include <mutex>
 #include <nacre/loop.hpp>
+#include <nacre/mutex.hpp>
 #include <nacre/plugin.hpp>
 
 #include "mc146818.hpp"
@@ -20,9 +19,7 @@ constexpr nacre_prop kProps[] = {
 enum StateTag : uint32_t { kTagBytes = 1, kTagOffset = 2, kTagIndex = 3 };
 
 int64_t now() {
-  timespec time{};
-  clock_gettime(CLOCK_REALTIME, &time);
-  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+  return static_cast<int64_t>(sdk::now(NACRE_CLOCK_REALTIME));
 }
 
 // The registers are used by vCPUs and by the loop's timer: a lock of its own, held for a few instructions, orders them.
@@ -49,14 +46,14 @@ class Rtc : public sdk::Device {
   void unrealize() override { release(); }
 
   void reset() override {
-    std::lock_guard lock(mutex_);
+    sdk::MutexLock lock(mutex_);
     clock_.reset(now());
     index_ = 0;
-    update();
+    update(now());
   }
 
   sdk::Status save(nacre_state_writer* out) override {
-    std::lock_guard lock(mutex_);
+    sdk::MutexLock lock(mutex_);
     const Mc146818::State state = clock_.save();
     sdk::host.state->put_bytes(out, kTagBytes, state.bytes.data(), state.bytes.size());
     sdk::host.state->put_u64(out, kTagOffset, static_cast<uint64_t>(state.offset));
@@ -74,10 +71,12 @@ class Rtc : public sdk::Device {
     Mc146818::State state{};
     std::copy_n(static_cast<const uint8_t*>(bytes), length, state.bytes.begin());
     state.offset = static_cast<int64_t>(offset);
-    std::lock_guard lock(mutex_);
-    clock_.load(state, now());
+    sdk::MutexLock lock(mutex_);
+    // One time for both: the periodic flag would come up between two.
+    const int64_t at = now();
+    clock_.load(state, at);
     index_ = static_cast<uint8_t>(index);
-    update();
+    update(at);
     return {};
   }
 
@@ -86,36 +85,36 @@ class Rtc : public sdk::Device {
   static Rtc* of(void* self) { return static_cast<Rtc*>(self); }
 
   static uint64_t on_read(void* self, uint64_t offset, uint32_t) noexcept {
-    std::lock_guard lock(of(self)->mutex_);
+    sdk::MutexLock lock(of(self)->mutex_);
     if (offset != kDataPort) return 0xff;  // the index cannot be read
     const uint8_t value = of(self)->clock_.read(of(self)->index_, now());
-    of(self)->update();
+    of(self)->update(now());
     return value;
   }
 
   static void on_write(void* self, uint64_t offset, uint32_t, uint64_t value) noexcept {
-    std::lock_guard lock(of(self)->mutex_);
+    sdk::MutexLock lock(of(self)->mutex_);
     if (offset == kIndexPort) {
       of(self)->index_ = value & 0x7f;  // bit 7 masks the NMI, which nothing here raises
     } else {
       of(self)->clock_.write(of(self)->index_, static_cast<uint8_t>(value), now());
-      of(self)->update();
+      of(self)->update(now());
     }
   }
 
   // [loop]
   static void on_timer(void* self) noexcept {
-    std::lock_guard lock(of(self)->mutex_);
-    of(self)->update();
+    sdk::MutexLock lock(of(self)->mutex_);
+    of(self)->update(now());
   }
   static void on_update_timer(void* self) noexcept {
-    std::lock_guard lock(of(self)->mutex_);
+    sdk::MutexLock lock(of(self)->mutex_);
     of(self)->arm();
   }
 
-  // [mutex_] Shows the line as it is now, and has the timer set for its next change.
-  void update() {
-    const bool level = clock_.line(now());
+  // Shows the line as it is at a time, now, and has the timer set for its next change.
+  void update(int64_t at) NACRE_REQUIRES(mutex_) {
+    const bool level = clock_.line(at);
     if (level != level_) sdk::host.irq->set(irq_, level_ = level);
     if (clock_.next_event() == armed_for_) return;
     nacre_loop* loop = sdk::host.loop->of(instance());
@@ -125,8 +124,8 @@ class Rtc : public sdk::Device {
       sdk::host.loop->post(loop, on_update_timer, this);
   }
 
-  // [loop, mutex_]
-  void arm() {
+  // [loop]
+  void arm() NACRE_REQUIRES(mutex_) {
     armed_for_ = clock_.next_event();
     if (armed_for_)
       timer_.arm(static_cast<uint64_t>(std::max<int64_t>(*armed_for_ - now(), 1)));
@@ -138,7 +137,8 @@ class Rtc : public sdk::Device {
   // above 4 GiB.
   void show_ram(uint64_t low, uint64_t high) {
     constexpr uint64_t kKib = 1 << 10, kMib = 1 << 20;
-    auto put = [&](uint8_t index, uint64_t value, int bytes) {
+    sdk::MutexLock lock(mutex_);
+    auto put = [&](uint8_t index, uint64_t value, int bytes) NACRE_REQUIRES(mutex_) {
       for (int i = 0; i < bytes; ++i) clock_.set_memory(static_cast<uint8_t>(index + i), (value >> (8 * i)) & 0xff);
     };
     const uint64_t above_1 = low > kMib ? std::min<uint64_t>((low - kMib) / kKib, 0xffff) : 0;
@@ -156,11 +156,11 @@ class Rtc : public sdk::Device {
     if (irq_) sdk::host.irq->disconnect(std::exchange(irq_, nullptr));
   }
 
-  std::mutex mutex_;
-  Mc146818 clock_;
-  uint8_t index_ = 0;
-  bool level_ = false;
-  std::optional<int64_t> armed_for_;
+  sdk::Mutex mutex_;
+  Mc146818 clock_ NACRE_GUARDED_BY(mutex_);
+  uint8_t index_ NACRE_GUARDED_BY(mutex_) = 0;
+  bool level_ NACRE_GUARDED_BY(mutex_) = false;
+  std::optional<int64_t> armed_for_ NACRE_GUARDED_BY(mutex_);
   sdk::Timer timer_;
   nacre_irq* irq_ = nullptr;
   nacre_mmio_region* ports_ = nullptr;

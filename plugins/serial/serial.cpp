@@ -1,5 +1,5 @@
 // isa-serial: a 16550A serial port on port I/O, wired to a character back end.
-#include <mutex>
+#include <nacre/mutex.hpp>
 #include <nacre/plugin.hpp>
 
 #include "uart.hpp"
@@ -48,13 +48,13 @@ class Serial : public sdk::Device {
   void unrealize() override { release(); }
 
   void reset() override {
-    std::lock_guard lock(mutex_);
+    sdk::MutexLock lock(mutex_);
     uart_.reset();
     update_line();
   }
 
   sdk::Status save(nacre_state_writer* out) override {
-    std::lock_guard lock(mutex_);
+    sdk::MutexLock lock(mutex_);
     Uart::State state = uart_.save();
     sdk::host.state->put_bytes(out, kTagRegisters, state.registers.data(), state.registers.size());
     sdk::host.state->put_bytes(out, kTagInput, state.input.data(), state.input_count);
@@ -74,7 +74,7 @@ class Serial : public sdk::Device {
     std::memcpy(state.registers.data(), registers, n_registers);
     if (n_input) std::memcpy(state.input.data(), input, n_input);
     state.input_count = static_cast<uint32_t>(n_input);
-    std::lock_guard lock(mutex_);
+    sdk::MutexLock lock(mutex_);
     uart_.load(state);
     update_line();
     return {};
@@ -87,7 +87,7 @@ class Serial : public sdk::Device {
     Uart::Effect effect;
     uint8_t value;
     {
-      std::lock_guard lock(of(self)->mutex_);
+      sdk::MutexLock lock(of(self)->mutex_);
       value = of(self)->uart_.read(static_cast<uint32_t>(offset), effect);
       of(self)->update_line();
     }
@@ -99,7 +99,7 @@ class Serial : public sdk::Device {
   static void on_write(void* self, uint64_t offset, uint32_t, uint64_t value) noexcept {
     Uart::Effect effect;
     {
-      std::lock_guard lock(of(self)->mutex_);
+      sdk::MutexLock lock(of(self)->mutex_);
       of(self)->uart_.write(static_cast<uint32_t>(offset), static_cast<uint8_t>(value), effect);
       if (effect.transmit && sdk::host.chardev->write(of(self)->wire_, &effect.byte, 1) == 0)
         of(self)->uart_.set_wire_ready(false);
@@ -111,7 +111,7 @@ class Serial : public sdk::Device {
   static void on_readable(void* self) noexcept { of(self)->fetch(); }
 
   static void on_writable(void* self) noexcept {
-    std::lock_guard lock(of(self)->mutex_);
+    sdk::MutexLock lock(of(self)->mutex_);
     of(self)->uart_.set_wire_ready(true);
     of(self)->update_line();
   }
@@ -120,7 +120,7 @@ class Serial : public sdk::Device {
 
   void fetch() {
     uint8_t data[Uart::kInputMax];
-    std::lock_guard lock(mutex_);
+    sdk::MutexLock lock(mutex_);
     for (uint32_t room; (room = uart_.input_room()) > 0;) {
       uint32_t n = sdk::host.chardev->read(wire_, data, room);
       if (n == 0) break;
@@ -129,7 +129,7 @@ class Serial : public sdk::Device {
     update_line();
   }
 
-  void update_line() {
+  void update_line() NACRE_REQUIRES(mutex_) {
     bool level = uart_.interrupt();
     if (level != level_ && irq_) sdk::host.irq->set(irq_, level);
     level_ = level;
@@ -141,9 +141,9 @@ class Serial : public sdk::Device {
     if (wire_) sdk::host.chardev->close(std::exchange(wire_, nullptr));
   }
 
-  std::mutex mutex_;
-  Uart uart_;
-  bool level_ = false;
+  sdk::Mutex mutex_;
+  Uart uart_ NACRE_GUARDED_BY(mutex_);
+  bool level_ NACRE_GUARDED_BY(mutex_) = false;
   nacre_chardev* wire_ = nullptr;
   nacre_irq* irq_ = nullptr;
   nacre_mmio_region* ports_ = nullptr;

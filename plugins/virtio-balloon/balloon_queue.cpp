@@ -5,7 +5,7 @@ namespace nacre::virtio_balloon {
 sdk::Status BalloonQueue::start(const nacre_virtqueue& queue, const sdk::MemoryView& memory, uint64_t features,
                                 nacre_loop* loop, nacre_error* slot) {
   if (!ring_.start(queue, memory, features)) return sdk::fail("a queue of the driver is not in memory");
-  buffers_.reset(new iovec[queue.num]);
+  buffers_ = std::make_unique_for_overwrite<iovec[]>(queue.num);
   constexpr auto process = [](void* self) noexcept { static_cast<BalloonQueue*>(self)->process(); };
   if (sdk::Status made = again_.start(loop, process, this, slot); !made) return made;
   return kick_.start(loop, queue.kick_fd, NACRE_LOOP_READ | NACRE_LOOP_EDGE, process, this, slot);

@@ -174,7 +174,7 @@ class VirtioBalloon : public sdk::VirtioDevice {
 
   // The driver gives a buffer with statistics and waits until it comes back to fill it again (§5.5.6.3).
   Handled take_stats(sdk::DescriptorChain& chain) {
-    stats_ = parse_stats(chain.readable, static_cast<uint64_t>(::time(nullptr)));
+    stats_ = parse_stats(chain.readable, sdk::now(NACRE_CLOCK_REALTIME) / 1'000'000'000);
     // It should have but one; it gets the other back.
     if (stats_head_) stats_queue_->give_back(*stats_head_);
     stats_head_ = chain.head;

@@ -4,8 +4,8 @@ namespace nacre::virtio_net {
 
 bool ControlQueue::start(const nacre_virtqueue& queue, const sdk::MemoryView& memory, uint64_t features) {
   if (!ring_.start(queue, memory, features)) return false;
-  iov_.reset(new iovec[queue.num]);
-  command_.reset(new uint8_t[kMaxCommand]);
+  iov_ = std::make_unique_for_overwrite<iovec[]>(queue.num);
+  command_ = std::make_unique_for_overwrite<uint8_t[]>(kMaxCommand);
   return true;
 }
 

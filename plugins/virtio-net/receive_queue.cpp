@@ -19,9 +19,9 @@ bool ReceiveQueue::start(const nacre_virtqueue& queue, const sdk::MemoryView& me
   mergeable_ = features & bit(kMrgRxbuf);
   // Room for the chains of the longest frame in one call, for one more chain of the longest kind, and for the spill.
   iov_room_ = std::max<uint32_t>(NACRE_NET_IOV_MAX, queue.num) + queue.num;
-  iov_.reset(new iovec[iov_room_ + 1]());
-  chains_.reset(new Chain[queue.num]);
-  spill_.reset(new uint8_t[kLongest]);
+  iov_ = std::make_unique<iovec[]>(iov_room_ + 1);
+  chains_ = std::make_unique<Chain[]>(queue.num);
+  spill_ = std::make_unique_for_overwrite<uint8_t[]>(kLongest);
   return true;
 }
 
@@ -100,8 +100,8 @@ ReceiveQueue::Took ReceiveQueue::read_frame() {
   const std::span<const iovec> into(&iov_[iov_begin_], n + 1);
   const iovec behind = std::exchange(iov_[iov_begin_ + n], {spill_.get(), kLongest});
   const int64_t got = net_.receive(pair_, into);
-  const bool wanted = got >= static_cast<int64_t>(kHeaderBytes + kEthernetBytes) &&
-                      (filter_.open() || accepted(into, static_cast<size_t>(got)));
+  const bool wanted =
+      got >= int64_t{kHeaderBytes} + kEthernetBytes && (filter_.open() || accepted(into, static_cast<size_t>(got)));
   iov_[iov_begin_ + n] = behind;
   if (got <= 0) return got == 0 ? Took::None : Took::Ended;
   if (!wanted) return Took::Frame;  // its buffers stay for the next one

@@ -13,8 +13,8 @@ constexpr uint32_t kBatchFrames = 32;   // given back to the driver together, at
 
 bool TransmitQueue::start(const nacre_virtqueue& queue, const sdk::MemoryView& memory, uint64_t features) {
   if (!ring_.start(queue, memory, features)) return false;
-  iov_.reset(new iovec[queue.num]);
-  if (queue.num > NACRE_NET_IOV_MAX) flat_.reset(new uint8_t[kLongest]);
+  iov_ = std::make_unique_for_overwrite<iovec[]>(queue.num);
+  if (queue.num > NACRE_NET_IOV_MAX) flat_ = std::make_unique_for_overwrite<uint8_t[]>(kLongest);
   return true;
 }
 

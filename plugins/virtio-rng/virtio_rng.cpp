@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <memory>
 #include <nacre/loop.hpp>
 #include <nacre/virtio_device.hpp>
@@ -39,12 +38,6 @@ constexpr nacre_prop kProps[] = {
      .max = uint64_t{1} << 32},
 };
 
-uint64_t now() {
-  timespec time{};
-  ::clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<uint64_t>(time.tv_sec) * 1000000000u + static_cast<uint64_t>(time.tv_nsec);
-}
-
 class VirtioRng : public sdk::VirtioDevice {
  public:
   using VirtioDevice::VirtioDevice;
@@ -70,7 +63,7 @@ class VirtioRng : public sdk::VirtioDevice {
     memory_ = host.memory->acquire(instance());
     sdk::Status started = sdk::fail("the queue of the driver is not in memory");
     if (ring_.start(queue, sdk::MemoryView(memory_), activation.features())) {
-      buffers_.reset(new iovec[queue.num]);
+      buffers_ = std::make_unique_for_overwrite<iovec[]>(queue.num);
       started =
           kick_.start(host.loop->of(instance()), queue.kick_fd, NACRE_LOOP_READ | NACRE_LOOP_EDGE, on_turn, this, slot);
     }
@@ -136,9 +129,9 @@ class VirtioRng : public sdk::VirtioDevice {
     if (written_ < wanted_) {
       iovec& buffer = chain_.writable.data()[piece_];
       uint64_t length = std::min({wanted_ - written_, buffer.iov_len - piece_written_, std::max(budget, uint64_t{1})});
-      length = limit_.allowed(length, now());
+      length = limit_.allowed(length, sdk::now());
       if (length == 0) {
-        wait = limit_.wait(now());
+        wait = limit_.wait(sdk::now());
       } else {
         const ssize_t got = ::read(source_, static_cast<uint8_t*>(buffer.iov_base) + piece_written_, length);
         if (got > 0) {

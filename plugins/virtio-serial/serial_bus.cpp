@@ -24,7 +24,7 @@ sdk::Status SerialBus::realize(nacre_error* slot) {
   control_.emplace(max_ports);
   std::vector<uint16_t> sizes(queue_count(max_ports), kDataQueueSize);
   sizes[kControlReceive] = sizes[kControlTransmit] = kControlQueueSize;
-  rings_.reset(new Ring[sizes.size()]);
+  rings_ = std::make_unique<Ring[]>(sizes.size());
   Config config{};
   config.max_nr_ports = max_ports;
   sdk::Status attached = attach(kDeviceId, 1u << kSize | 1u << kMultiport, sizes,

@@ -4,6 +4,7 @@
 #   PROVIDES "<kind>:<driver>[:<bus>[:<alias>[:<alias>...]]]" ...
 #   [REQUIRES <extension ids>] [OPTIONAL <extension ids>]
 #   [TIER stable|locked] [MIN_ABI_MINOR <n>]
+#   [SYSTEM_CALLS <names>]
 #   [NAME <words>] [VENDOR <words>] [LICENSE <id>] [HOMEPAGE <url>] [SUPPORT <url>]
 #   [LIBS <targets or library names>]
 #   [NEEDS_KVM_FD] [WANTS_THREAD] [CAN_ISOLATE] [HAS_STATE])
@@ -22,6 +23,9 @@
 # Makes the GoogleTest program <plugin>_test of the sources and registers it with ctest. It is linked with the fake host
 # and finds the plugin's file by NACRE_PLUGIN_FILE. Where BUILD_TESTING is off it does nothing; where GoogleTest or the
 # fake host is missing it says so and does nothing.
+#
+# SYSTEM_CALLS names those that the plugin's code makes beyond what core's sandbox allows everybody; sdk/README.md says
+# more.
 #
 # One implementation serves Nacre's own tree and every other project: find_package(NacreSdk) includes this file.
 # kind is device, machine, block, net or chardev. libgcc is taken from the shared library that libstdc++ brings anyway:
@@ -96,7 +100,7 @@ endfunction()
 # Writes the C source of the note to `file`.
 function(_nacre_write_note file)
   cmake_parse_arguments(ARG "NEEDS_KVM_FD;WANTS_THREAD;CAN_ISOLATE;HAS_STATE"
-    "ID;VERSION;TIER;MIN_ABI_MINOR;NAME;VENDOR;LICENSE;HOMEPAGE;SUPPORT" "PROVIDES;REQUIRES;OPTIONAL" ${ARGN})
+    "ID;VERSION;TIER;MIN_ABI_MINOR;NAME;VENDOR;LICENSE;HOMEPAGE;SUPPORT" "PROVIDES;REQUIRES;OPTIONAL;SYSTEM_CALLS" ${ARGN})
   set(json "{")
   foreach(key ID NAME VERSION VENDOR LICENSE HOMEPAGE SUPPORT)
     if(ARG_${key})
@@ -108,7 +112,12 @@ function(_nacre_write_note file)
   _nacre_json_provides(provides ${ARG_PROVIDES})
   _nacre_json_list(requires ${ARG_REQUIRES})
   _nacre_json_list(optional ${ARG_OPTIONAL})
-  string(APPEND json "\"provides\":${provides},\"requires\":${requires},\"optional\":${optional}}")
+  string(APPEND json "\"provides\":${provides},\"requires\":${requires},\"optional\":${optional}")
+  if(ARG_SYSTEM_CALLS)
+    _nacre_json_list(calls ${ARG_SYSTEM_CALLS})
+    string(APPEND json ",\"sandbox\":{\"system-calls\":${calls}}")
+  endif()
+  string(APPEND json "}")
   string(LENGTH "${json}" NOTE_JSON_SIZE)
   string(REPLACE "\\" "\\\\" NOTE_JSON "${json}")
   string(REPLACE "\"" "\\\"" NOTE_JSON "${NOTE_JSON}")
@@ -138,7 +147,7 @@ endfunction()
 function(nacre_add_plugin name)
   set(flags NEEDS_KVM_FD WANTS_THREAD CAN_ISOLATE HAS_STATE NO_INSTALL NO_LINK_CHECK)
   set(words ID VERSION TIER MIN_ABI_MINOR NAME VENDOR LICENSE HOMEPAGE SUPPORT OUTPUT_DIRECTORY)
-  set(lists SOURCES PROVIDES REQUIRES OPTIONAL LIBS)
+  set(lists SOURCES PROVIDES REQUIRES OPTIONAL SYSTEM_CALLS LIBS)
   cmake_parse_arguments(ARG "${flags}" "${words}" "${lists}" ${ARGN})
   if(ARG_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "nacre_add_plugin(${name}): unknown arguments: ${ARG_UNPARSED_ARGUMENTS}")
@@ -168,7 +177,8 @@ function(nacre_add_plugin name)
   endforeach()
   set(note ${CMAKE_CURRENT_BINARY_DIR}/${name}.note.c)
   _nacre_write_note(${note} ${note_arguments}
-    PROVIDES ${ARG_PROVIDES} REQUIRES ${ARG_REQUIRES} OPTIONAL ${ARG_OPTIONAL})
+    PROVIDES ${ARG_PROVIDES} REQUIRES ${ARG_REQUIRES} OPTIONAL ${ARG_OPTIONAL}
+    SYSTEM_CALLS ${ARG_SYSTEM_CALLS})
   set_source_files_properties(${note} PROPERTIES COMPILE_OPTIONS -Wno-overlength-strings)
 
   set(target ${name})

@@ -112,6 +112,11 @@ void Device::realize() {
   if (ops_.reset && !instance_->virtio) ops_.reset(self_);
 }
 
+void Device::reset() {
+  if (ops_.reset) ops_.reset(self_);
+  if (instance_->pci) instance_->pci->reset_config();
+}
+
 void Device::unrealize() {
   ops_.unrealize(self_);
   realized_ = false;

@@ -2,9 +2,9 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <mutex>
 #include <nacre/fake/back_ends.hpp>
 #include <nacre/fake/host.hpp>
+#include <nacre/mutex.hpp>
 
 #include "tables.hpp"
 
@@ -17,13 +17,13 @@ struct Shown {
   uint32_t size;
 };
 
-std::mutex mutex;
-std::set<std::string> asked;
-std::vector<std::string> noted;
-std::set<std::string> missing;
+nacre::sdk::Mutex mutex;
+std::set<std::string> asked NACRE_GUARDED_BY(mutex);
+std::vector<std::string> noted NACRE_GUARDED_BY(mutex);
+std::set<std::string> missing NACRE_GUARDED_BY(mutex);
 // Never ended: plugins keep what they were shown.
-std::map<std::string, const void*>& shown = *new std::map<std::string, const void*>;
-std::thread::id main_thread;
+std::map<std::string, const void*>& shown NACRE_GUARDED_BY(mutex) = *new std::map<std::string, const void*>;
+std::thread::id main_thread NACRE_GUARDED_BY(mutex);
 nacre_host_hello greeting{};
 
 // A copy of the table that ends where poison begins: whoever reads beyond its size calls an address that faults.
@@ -58,11 +58,12 @@ const void* get_extension(const char* id) noexcept {
       show(NACRE_EXT_RNG, kRng),
       show(NACRE_EXT_BALLOON, kBalloon),
       show(NACRE_EXT_NET, kNet),
+      show(NACRE_EXT_PCI, kPci),
   };
   if (!id) return nullptr;
-  std::lock_guard lock(mutex);
+  nacre::sdk::MutexLock lock(mutex);
   asked.insert(id);
-  if (missing.count(id)) return nullptr;
+  if (missing.contains(id)) return nullptr;
   for (const Shown& service : kServices) {
     if (std::strcmp(service.id, id) != 0) continue;
     const void*& copy = shown[id];
@@ -75,7 +76,7 @@ const void* get_extension(const char* id) noexcept {
 }  // namespace
 
 const nacre_host_hello* hello(const std::set<std::string>& without) {
-  std::lock_guard lock(mutex);
+  nacre::sdk::MutexLock lock(mutex);
   if (main_thread == std::thread::id()) main_thread = std::this_thread::get_id();
   missing = without;
   greeting.size = sizeof greeting;
@@ -88,27 +89,28 @@ const nacre_host_hello* hello(const std::set<std::string>& without) {
 }
 
 std::set<std::string> asked_for() {
-  std::lock_guard lock(mutex);
+  nacre::sdk::MutexLock lock(mutex);
   return asked;
 }
 
 void forget_questions() {
-  std::lock_guard lock(mutex);
+  nacre::sdk::MutexLock lock(mutex);
   asked.clear();
 }
 
 std::vector<std::string> offences() {
-  std::lock_guard lock(mutex);
+  nacre::sdk::MutexLock lock(mutex);
   return noted;
 }
 
 void offend(const std::string& sentence) {
-  std::lock_guard lock(mutex);
+  nacre::sdk::MutexLock lock(mutex);
   constexpr size_t kMost = 100;
   if (noted.size() < kMost) noted.push_back(sentence);
 }
 
 bool on_main_thread() {
+  nacre::sdk::MutexLock lock(mutex);
   return std::this_thread::get_id() == main_thread;
 }
 
@@ -132,6 +134,14 @@ nacre_instance::~nacre_instance() {
   if (back_ends->random >= 0) ::close(back_ends->random);
 }
 
+std::vector<nacre_mmio_region*> nacre_instance::reachable() {
+  std::vector<nacre_mmio_region*> all;
+  for (nacre_mmio_region& region : regions) all.push_back(&region);
+  for (size_t i = 0; pci && i < pci->bars.size(); ++i)
+    if (pci->bars[i]) all.push_back(pci->bars[i].get());
+  return all;
+}
+
 std::string nacre_instance::held() const {
   std::string words;
   auto add = [&](size_t n, const char* what) {
@@ -140,6 +150,7 @@ std::string nacre_instance::held() const {
   add(irqs.size(), "interrupt lines");
   add(regions.size(), "I/O ranges");
   add(virtio ? 1 : 0, "virtio devices");
+  add(pci && !pci_port ? 1 : 0, "PCI functions");
   add(balloon ? 1 : 0, "balloons");
   add(pins, "pins of guest memory");
   add(back_ends->blocks.size(), "disks");

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <nacre/fake/device.hpp>
@@ -64,6 +65,48 @@ TEST(VhostUserPeer, AgreesAndEndsWithItsThread) {
   // What it does not know, it does not take: the number of a ring that cannot be.
   EXPECT_FALSE(device.stop_ring(256));
   EXPECT_FALSE(device.alive());
+}
+
+// What a real host refuses, this one refuses too.
+TEST(FakePci, RefusesWhatCannotBe) {
+  Memory memory;
+  nacre_loop loop;
+  nacre_instance instance(memory, loop, "pci");
+  const auto& table = *static_cast<const nacre_pci_v1*>(hello()->get_extension(NACRE_EXT_PCI));
+  nacre_pci_desc desc{};
+  desc.size = sizeof desc;
+  desc.vendor_id = 0x1234;
+  nacre_pci* pci = nullptr;
+  ASSERT_EQ(table.attach(&instance, &desc, nullptr, &pci, nullptr), NACRE_OK);
+  EXPECT_NE(table.attach(&instance, &desc, nullptr, &pci, nullptr), NACRE_OK);
+  nacre_pci_bar bar{sizeof bar, 0, NACRE_PCI_BAR_MEMORY64, 0, 0x1800, nullptr, nullptr};
+  EXPECT_NE(table.bar(pci, &bar, nullptr), NACRE_OK);
+  bar.length = 0x1000;
+  EXPECT_EQ(table.bar(pci, &bar, nullptr), NACRE_OK);
+  EXPECT_NE(table.msix(pci, 1, 4, nullptr), NACRE_OK);  // the upper half of BAR 0
+  EXPECT_NE(table.msix(pci, 2, 4096, nullptr), NACRE_OK);
+  EXPECT_EQ(table.msix(pci, 2, 4, nullptr), NACRE_OK);
+  nacre_pci_capability capability{};
+  capability.size = sizeof capability;
+  capability.kind = NACRE_PCI_CAPABILITY;
+  capability.id = 9;
+  capability.length = 16;
+  capability.offset = pci->msix_at;
+  EXPECT_NE(table.capability(pci, &capability, nullptr, nullptr), NACRE_OK);
+  capability.offset = 0;
+  uint32_t at = 0;
+  EXPECT_EQ(table.capability(pci, &capability, &at, nullptr), NACRE_OK);
+  EXPECT_EQ(pci->read_config(pci->msix_at + 1, 1), at);
+  int32_t fd = -1;
+  EXPECT_NE(table.bar_event(pci, 0, 0xfff, 4, 0, 0, &fd, nullptr), NACRE_OK);
+  ASSERT_EQ(table.bar_event(pci, 0, 8, 4, 0, 0, &fd, nullptr), NACRE_OK);
+  pci->write(0, 8, 4, 1);
+  uint64_t count = 0;
+  EXPECT_EQ(::read(fd, &count, sizeof count), 8);
+  EXPECT_NE(table.vector_fd(pci, 4, &fd, nullptr), NACRE_OK);
+  EXPECT_EQ(instance.held(), "1 PCI functions");
+  table.detach(pci);
+  EXPECT_EQ(instance.held(), "");
 }
 
 TEST(FakeDevice, SaysWhyItCannotBeMade) {

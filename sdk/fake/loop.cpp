@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <nacre/fake/loop.hpp>
 
 nacre_loop::nacre_loop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
@@ -44,7 +43,7 @@ void nacre_loop::destroy(nacre_timer* timer) {
 
 void nacre_loop::post(std::function<void()> function) {
   {
-    std::lock_guard lock(mutex_);
+    nacre::sdk::MutexLock lock(mutex_);
     posts_.push_back(std::move(function));
   }
   ::eventfd_write(wake_, 1);
@@ -52,29 +51,29 @@ void nacre_loop::post(std::function<void()> function) {
 
 void nacre_loop::drop_posts() {
   std::vector<std::function<void()>> dropped;  // freed without the lock
-  std::lock_guard lock(mutex_);
+  nacre::sdk::MutexLock lock(mutex_);
   dropped.swap(posts_);
 }
 
 void nacre_loop::call(const std::function<void()>& function) {
   if (is_current()) return function();
-  std::mutex mutex;
-  std::condition_variable changed;
+  nacre::sdk::Mutex mutex;
+  nacre::sdk::Condition changed;
   bool done = false;
   post([&] {
     function();
-    std::lock_guard lock(mutex);
+    nacre::sdk::MutexLock lock(mutex);
     done = true;
     changed.notify_one();
   });
-  std::unique_lock lock(mutex);
-  changed.wait(lock, [&] { return done; });
+  nacre::sdk::MutexLock lock(mutex);
+  while (!done) changed.wait(lock);
 }
 
 bool nacre_loop::serve_posts() {
   std::vector<std::function<void()>> posts;
   {
-    std::lock_guard lock(mutex_);
+    nacre::sdk::MutexLock lock(mutex_);
     posts.swap(posts_);
   }
   for (auto& post : posts) post();
@@ -134,7 +133,7 @@ void nacre_loop::settle(std::chrono::milliseconds timeout) {
 }
 
 void nacre_loop::advance(std::chrono::nanoseconds time) {
-  advanced_ += static_cast<uint64_t>(time.count());
+  let_pass(time);
   settle();
 }
 

@@ -24,5 +24,6 @@ extern const nacre_qmp_v1 kQmp;
 extern const nacre_state_v1 kState;
 extern const nacre_lifecycle_v1 kLifecycle;
 extern const nacre_balloon_v1 kBalloon;
+extern const nacre_pci_v1 kPci;
 
 }  // namespace nacre::fake

@@ -111,6 +111,14 @@ nacre_status ioeventfd(nacre_mmio_region* region, uint64_t offset, uint32_t widt
   return NACRE_OK;
 }
 
+nacre_status map(nacre_mmio_region* region, void* memory, uint64_t length, nacre_error* slot) noexcept {
+  if (region->space != NACRE_SPACE_MMIO || length > region->length || (memory && length == 0) ||
+      (region->base | length | reinterpret_cast<uintptr_t>(memory)) % 4096 != 0)
+    return say(slot, NACRE_INVALID, "what is mapped is not whole pages of a memory-mapped range.");
+  region->mapped = {static_cast<uint8_t*>(memory), memory ? length : 0};
+  return NACRE_OK;
+}
+
 nacre_status attach(nacre_instance* instance, const nacre_virtio_desc* desc, void* self, nacre_virtio** virtio,
                     nacre_error* slot) noexcept {
   main_only("virtio.attach");
@@ -161,7 +169,7 @@ const nacre_memory_v1 kMemory{sizeof(nacre_memory_v1),
                               pin,
                               unpin};
 const nacre_irq_v1 kIrq{sizeof(nacre_irq_v1), 0, connect, disconnect, set_irq, pulse, irqfd};
-const nacre_mmio_v1 kMmio{sizeof(nacre_mmio_v1), 0, claim, release_region, ioeventfd};
+const nacre_mmio_v1 kMmio{sizeof(nacre_mmio_v1), 0, claim, release_region, ioeventfd, map};
 const nacre_virtio_v1 kVirtio{sizeof(nacre_virtio_v1), 0, attach, detach, set_config, needs_reset};
 
 }  // namespace nacre::fake

@@ -53,7 +53,7 @@ nacre_status reply_json(nacre_qmp_reply*, const char*) noexcept {
   return NACRE_OK;
 }
 nacre_status event(nacre_instance* instance, const char* name, const char*) noexcept {
-  instance->events.push_back(name);
+  instance->events.emplace_back(name);
   return NACRE_OK;
 }
 
@@ -82,10 +82,16 @@ void detach_balloon(nacre_balloon* balloon) noexcept {
 }
 void balloon_changed(nacre_balloon*, uint64_t) noexcept {}
 
+uint64_t clock_now(uint32_t clock) noexcept {
+  timespec time{};
+  ::clock_gettime(clock == NACRE_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
+
 }  // namespace
 
 const nacre_loop_v1 kLoop{sizeof(nacre_loop_v1), 0,    loop_of, is_current, watch, unwatch, timer, timer_arm,
-                          timer_destroy,         post, call};
+                          timer_destroy,         post, call,    clock_now};
 const nacre_qmp_v1 kQmp{sizeof(nacre_qmp_v1), 0, command, reply_json, event};
 const nacre_lifecycle_v1 kLifecycle{sizeof(nacre_lifecycle_v1), 0, request, on_powerdown};
 const nacre_balloon_v1 kBalloon{sizeof(nacre_balloon_v1), 0, attach_balloon, detach_balloon, balloon_changed};

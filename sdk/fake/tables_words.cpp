@@ -1,7 +1,7 @@
 // What passes between plugin and host in words and values: the log, errors, properties, state.
 #include <cstring>
-#include <mutex>
 #include <nacre/fake/host.hpp>
+#include <nacre/mutex.hpp>
 
 #include "tables.hpp"
 
@@ -10,9 +10,9 @@ namespace {
 
 void write_log(nacre_instance* instance, uint32_t level, const char* text) noexcept {
   if (level < NACRE_LOG_ERROR || level > NACRE_LOG_TRACE) offend("a line was logged with an unknown level");
-  static std::mutex mutex;  // every thread may
-  std::lock_guard lock(mutex);
-  if (instance) instance->log.push_back(text);
+  static nacre::sdk::Mutex mutex;  // every thread may
+  nacre::sdk::MutexLock lock(mutex);
+  if (instance) instance->log.emplace_back(text);
 }
 uint8_t log_enabled(uint32_t) noexcept {
   return 1;

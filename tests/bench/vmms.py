@@ -1,6 +1,7 @@
 """The programs that are compared, and the command line on which each runs the same guest."""
 
 import pathlib
+import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "linux"))
@@ -12,9 +13,10 @@ class Guest:
     """What is started: files, memory, and what is to be left out."""
 
     def __init__(self, kernel, disk=None, initrd=None, append="", memory=256, cpus=1, paused=False,
-                 tap="", vhost=False, balloon=False):
+                 tap="", vhost=False, balloon=False, queues=1, rng=False):
         self.kernel, self.disk, self.initrd, self.append = kernel, disk, initrd, append
         self.memory, self.cpus, self.paused, self.balloon = memory, cpus, paused, balloon
+        self.queues, self.rng = queues, rng
         self.tap, self.vhost = tap, "on" if vhost else "off"
 
 
@@ -32,7 +34,10 @@ class Nacre:
             words += ["-initrd", str(guest.initrd)]
         if guest.disk:
             words += ["-drive", f"id=rootfs,file={guest.disk},direct=off",
-                      "-device", f"virtio-blk-{self.bus},drive=rootfs,id=rootfs"]
+                      "-device", f"virtio-blk-{self.bus},drive=rootfs,id=rootfs,num-queues={guest.queues}"]
+        if guest.rng:
+            words += ["-object", "rng-random,id=random,filename=/dev/urandom",
+                      "-device", f"virtio-rng-{self.bus},rng=random,id=rng"]
         if self.bus == "pci":
             words += ["-device", "pcie-root-port,id=rp0,bus=pcie.0,port=1,fast-unplug=on"]
         if guest.balloon:
@@ -67,7 +72,10 @@ class Qemu:
             words += ["-initrd", str(guest.initrd)]
         if guest.disk:
             words += ["-drive", f"id=rootfs,file={guest.disk},if=none,format=raw,cache=writeback,aio=threads",
-                      "-device", "virtio-blk-device,drive=rootfs"]
+                      "-device", f"virtio-blk-device,drive=rootfs,num-queues={guest.queues}"]
+        if guest.rng:
+            words += ["-object", "rng-random,id=random,filename=/dev/urandom",
+                      "-device", "virtio-rng-device,rng=random"]
         if guest.balloon:
             words += ["-device", "virtio-balloon-device,id=balloon"]
         if guest.tap:
@@ -86,7 +94,7 @@ class QemuQ35(Qemu):
     def command(self, guest, qmp):
         words = super().command(guest, qmp)
         words[words.index("-M") + 1] = "q35"
-        return [word.replace("virtio-blk-device", "virtio-blk-pci") for word in words] + [
+        return [re.sub(r"^virtio-(\w+)-device", r"virtio-\1-pci", word) for word in words] + [
             "-device", "pcie-root-port,id=rp0,bus=pcie.0,slot=1"]
 
 

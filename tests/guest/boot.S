@@ -106,7 +106,7 @@ ap_start32:
   movl %eax, %ss
   movl $1, %eax
   lock xaddl %eax, ap_next_index
-  cmpl $15, %eax                # as many as there are stacks
+  cmpl $63, %eax                # as many as there are stacks
   jae ap_stop
   movl %eax, %esi
   incl %eax
@@ -230,6 +230,6 @@ boot_stack:
   .skip 65536
 boot_stack_end:
 ap_stacks:
-  .skip 15 * AP_STACK_BYTES
+  .skip 63 * AP_STACK_BYTES
 
   .section .note.GNU-stack, "", @progbits

@@ -166,7 +166,7 @@ void machine_exit(void) {
       ++at;
       value = (u8)parse_number(&at);
     }
-    port_write8(port, value);
+    for (u32 i = 0; i < 100; ++i) port_write8(port, value);  // until it works, as drivers do
   } else if (strcmp(means, "halt") == 0) {
     halt_forever();
   } else {

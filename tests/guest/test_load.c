@@ -82,6 +82,48 @@ static enum test_result flushwrite(void) {
   tick_forever();
 }
 
+// Writes blocks of 4 KiB for ever, `depth=` at a time (1 to 8, default 8), block n at place n modulo `slots=` (default
+// 256), counted from `from=` (default 1). While one group is written, the group before is flushed; when that is
+// answered, `SAFE <n>` says that every block up to n must survive whatever happens to the machine now. Words 0, 21,
+// 42 and 63 of each sector are the block's number, the rest zero.
+static enum test_result journal(void) {
+  enum { kBlock = 4096, kSectors = kBlock / SECTOR, kMaxDepth = 8 };
+  u64 first = word_number("from", 1), slots = word_number("slots", 256), depth = word_number("depth", 8);
+  OPEN(&blk, BLK_ALL_FEATURES, 1, 64);
+  CHECK(blk.features & BLK_FEATURE_FLUSH, "FLUSH is not offered");
+  CHECK(depth >= 1 && depth <= kMaxDepth && slots >= depth && slots * kSectors <= blk.capacity,
+        "depth= is 1 to %u, slots= at least as many, and the disk as large", (u32)kMaxDepth);
+  struct ring* ring = &blk.queues[0];
+  u8* data = dma_alloc(depth * kBlock);
+  struct blk_request* requests = dma_alloc((depth + 1) * sizeof *requests);
+  for (u64 next = first;; next += depth) {
+    u64 count = 0;
+    for (; count < depth; ++count) {
+      u64* words = (u64*)(data + count * kBlock);
+      for (u64* word = words; word < words + kBlock / 8; word += 64)
+        word[0] = word[21] = word[42] = word[63] = next + count;
+      blk_prepare(&requests[count], BLK_OUT, (next + count) % slots * kSectors);
+      struct segment segments[3] = {{physical(&requests[count].header), 16, false},
+                                    {physical(words), kBlock, false},
+                                    {physical(&requests[count].status), 1, true}};
+      ring_push(ring, ring_add(ring, segments, 3));
+    }
+    if (next > first) {
+      blk_prepare(&requests[count], BLK_FLUSH, 0);
+      struct segment segments[2] = {{physical(&requests[count].header), 16, false},
+                                    {physical(&requests[count].status), 1, true}};
+      ring_push(ring, ring_add(ring, segments, 2));
+      ++count;
+    }
+    if (ring_wants_notification(ring)) ring_notify(ring);
+    struct ring_used_element element;
+    for (u64 i = 0; i < count; ++i) CHECK(ring_wait(ring, &element), "no answer after block %lu", next);
+    for (u64 i = 0; i < count; ++i)
+      CHECK(requests[i].status == BLK_OK, "block %lu: status 0x%x", next + i, requests[i].status);
+    if (next > first) console_printf("SAFE %lu\n", next - 1);
+  }
+}
+
 // More requests than a ring index counts: idx passes 65535 (virtio 1.2 §2.7.6).
 static enum test_result index_wrap(void) {
   OPEN(&blk, BLK_ALL_FEATURES, 1, RING_MAX_SIZE);
@@ -125,6 +167,7 @@ static enum test_result echo(void) {
 }
 
 static const struct test kTests[] = {
-    {"spin", spin}, {"iops", iops}, {"flushwrite", flushwrite}, {"index_wrap", index_wrap}, {"echo", echo}};
+    {"spin", spin}, {"iops", iops}, {"flushwrite", flushwrite}, {"journal", journal}, {"index_wrap", index_wrap},
+    {"echo", echo}};
 
 const struct theme theme_load = {"load", kTests, COUNT_OF(kTests), false};

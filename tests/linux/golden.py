@@ -1,17 +1,34 @@
 """What a guest sees of its machine, held against a file: it changes on purpose only.
 
-A failure shows the difference in the form that `patch -p1` takes at the root of the repository.
+A failure shows the difference in the form that `patch -p1` takes at the root of the repository; update-golden does that.
 """
 
+import base64
 import difflib
+import io
 import pathlib
 import re
+import subprocess
+import tarfile
+import tempfile
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "golden"
-PCI_FUNCTIONS = ("cd /sys/bus/pci/devices; for each in *; do echo $each; "
+PCI_FUNCTIONS = ("cd /sys/bus/pci/devices; for each in *; do [ -e $each ] || continue; echo $each; "
                  "head -c 256 $each/config | hexdump -v -e '16/1 \"%02x \" \"\\n\"'; done; cd /")
 ADDRESSES = "cat /proc/iomem /proc/ioports"
-TABLES = "cd /sys/firmware/acpi/tables; for each in *; do [ -f $each ] && echo $each $(wc -c <$each); done; cd /"
+# By way of the console, where the fewer bytes the better
+FILES = ("rm -rf /tmp/golden; mkdir /tmp/golden; cp /sys/firmware/acpi/tables/[A-Z]* /tmp/golden; "
+         "dmesg >/tmp/golden/dmesg; tar -C /tmp/golden -cf - . | gzip -9 | base64; rm -r /tmp/golden")
+# What the kernel says of a machine by itself, before any driver's module is there
+OF_THE_MACHINE = re.compile(
+    r"BIOS-e820: |ACPI: |SRAT: |SLIT: |NUMA: |Faking a node|Early memory node ranges|  node +\d+: |Initmem setup node|"
+    r"IOAPIC\[|PM: hibernation: Registered nosave|smpboot: Allowing|pci_bus |pci \d|PCI: |acpi PNP|pnp |system \d|"
+    r"\w\w:\w\w: ttyS|serial8250: |rtc_cmos |Hypervisor detected|found SMP MP-table|Intel MultiProcessor|SMBIOS|"
+    r"i8042|pcieport ")
+# What it says beside of the time, a quirk that took long on a busy host among it
+OF_THE_TIME = re.compile(r"rtc_cmos .* setting system clock|pci .* took \d+ usecs")
+TROUBLE = re.compile(r"ACPI (BIOS )?(Error|Warning|Exception)|BIOS (Error|Bug)|Firmware (Bug|Error|Warn)")
+KNOWN_TROUBLE = ()  # regular expressions of whole lines that no table can avoid
 
 
 def _with_offsets(lines, upper):
@@ -27,6 +44,22 @@ def _with_offsets(lines, upper):
         else:
             offset = 0
             yield line
+
+
+def _in_words(functions):
+    """What `lspci -vv` says of those bytes, by numbers: names would be those of its data base."""
+    dump = re.sub(r"^(\w\w\w\w:\w\w:\w\w\.\w)$", r"\1 -", functions, flags=re.MULTILINE)
+    offset = iter(range(0, 256 * 4096, 16))
+    dump = re.sub(r"^(?=(\w\w ){15}\w\w)", lambda _: f"{next(offset) % 256:02x}: ", dump, flags=re.MULTILINE)
+    if not functions.strip():
+        return ""
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(dump + "\n")
+        file.flush()
+        done = subprocess.run(["lspci", "-F", file.name, "-vv", "-n"], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise AssertionError(f"lspci finds fault with the functions: {done.stderr}")
+    return re.sub(r"\b[0-9a-f]{10,}(-[0-9a-f]{10,})?\b", "HIGH", done.stdout)  # of the window above 4 GiB
 
 
 def _plain(text):
@@ -45,9 +78,60 @@ def _plain(text):
     return re.sub(r"\b(\w{10,})-(\w{10,})(?= : )", relative, text)
 
 
+def _source(folder, name):
+    """The source of a table by iasl, without what differs with every byte of it; fails where iasl finds fault."""
+    for words in (["-d", f"{name}.dat"], [f"{name}.dsl"]):
+        done = subprocess.run(["iasl", *words], cwd=folder, capture_output=True, text=True)
+        said = done.stdout + done.stderr
+        faults = [line for line in said.splitlines() if re.search(r"^(Error|Warning)|\bERROR\b", line)]
+        if done.returncode != 0 or faults or (words[0] != "-d" and "0 Errors, 0 Warnings" not in said):
+            raise AssertionError(f"iasl finds fault with {name}:\n{said}")
+    text = re.sub(r"/\*.*?\*/", "", (folder / f"{name}.dsl").read_text(), flags=re.DOTALL)
+    text = re.sub(r"^Raw Table Data.*", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"Package \((\w+)\)\s*\{([^{}]*)\}", lambda match: f"Package ({match[1]}) {{" +
+                  " ".join(match[2].split()) + "}", text)
+    for line in text.splitlines():
+        line = re.sub(r" *//.*", "", line).rstrip()
+        if line.strip() and "hecksum" not in line:
+            yield line
+
+
+def _files(guest):
+    """{name: bytes} of the guest's ACPI tables and its kernel's log."""
+    archive = base64.b64decode("".join(guest.command(FILES).split()))
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return {pathlib.PurePath(each.name).name: tar.extractfile(each).read() for each in tar if each.isfile()}
+
+
+def _tables(files):
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = pathlib.Path(scratch)
+        for name in sorted(files):
+            (folder / f"{name}.dat").write_bytes(files[name])
+        for name in sorted(files):
+            yield f"== {name}"
+            yield from _source(folder, name)
+
+
+def _story(log):
+    """What the kernel says of the machine, without times; fails where it finds fault with the tables."""
+    lines = [re.sub(r"^\[ *[\d.]+\] ", "", line).rstrip() for line in log.splitlines()]
+    bad = [line for line in lines if TROUBLE.search(line) and not any(re.fullmatch(one, line) for one in KNOWN_TROUBLE)]
+    if bad:
+        raise AssertionError("the kernel finds fault with the machine:\n" + "\n".join(bad))
+    yield "== dmesg"
+    yield from (line for line in lines if OF_THE_MACHINE.match(line) and not OF_THE_TIME.match(line))
+
+
 def compare(guest, name):
-    """Fails where the guest, at its prompt, sees another machine than the file of that name says."""
-    found = _plain("\n".join(guest.command(command) for command in (PCI_FUNCTIONS, ADDRESSES, TABLES)))
+    """Fails where the guest, at its prompt, sees another machine than the file of that name says, where iasl finds fault
+    with its ACPI tables, or its kernel does."""
+    files = _files(guest)
+    log = files.pop("dmesg").decode(errors="replace")
+    functions = guest.command(PCI_FUNCTIONS)
+    text = "\n".join([functions, "== lspci -vv", _in_words(functions), "== addresses", guest.command(ADDRESSES), *_story(log),
+                      *_tables(files)])
+    found = _plain(text)
     path = FOLDER / f"{name}.txt"
     expected = path.read_text() if path.exists() else ""
     if found != expected:

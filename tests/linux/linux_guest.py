@@ -58,7 +58,11 @@ def md5(path, count=None):
 
 def held(pid):
     """What the process holds: descriptors, threads, mappings."""
-    descriptors = sorted(re.sub(r"\d+", "N", os.readlink(f"/proc/{pid}/fd/{fd}")) for fd in os.listdir(f"/proc/{pid}/fd"))
+    descriptors = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            descriptors.append(re.sub(r"\d+", "N", os.readlink(f"/proc/{pid}/fd/{fd}")))
+    descriptors.sort()
     mappings = len(pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines())
     return descriptors, len(os.listdir(f"/proc/{pid}/task")), mappings
 
@@ -87,6 +91,7 @@ class Bench:
         self.scratch = pathlib.Path(scratch)
         self.qmp_path = self.scratch / "qmp.sock"
         self.descriptors = ()  # what the VMM inherits
+        self.memory = "256M"  # of the guests
 
     def run(self, case):
         case(self)
@@ -110,10 +115,10 @@ class Bench:
         return ["-drive", f"id={name},file={path},direct=off{drive and ',' + drive}",
                 "-device", f"virtio-blk-device,drive={name},id={name}{device and ',' + device}"]
 
-    def stock(self, form, command_line, more=(), cpus=1, machine="microvm"):
-        """Starts the stock Debian kernel, as "vmlinux" or "vmlinuz", with the initramfs."""
-        return self._start(product("guest-image", form), command_line, cpus, machine,
-                           ["-initrd", product("guest-image", "initramfs"), *more])
+    def stock(self, form, command_line, more=(), cpus=1, machine="microvm", flavour="cloud"):
+        """Starts the stock Debian kernel of a flavour, as "vmlinux" or "vmlinuz", with the initramfs."""
+        kernel, initramfs = (product("guest-image", file, "--flavour", flavour) for file in (form, "initramfs"))
+        return self._start(kernel, command_line, cpus, machine, ["-initrd", initramfs, *more])
 
     def strato(self, form, command_line, more=(), cpus=1, machine="microvm"):
         """Starts a kernel of StratoVirt's kind, as "vmlinux", "vmlinux.bin" or "bzImage"."""
@@ -121,7 +126,7 @@ class Bench:
 
     def arguments(self, kernel, command_line, cpus, machine, more):
         """Returns the command line."""
-        return [self.nacre, "-machine", machine, "-smp", cpus, "-m", "256M", "-kernel", kernel,
+        return [self.nacre, "-machine", machine, "-smp", cpus, "-m", self.memory, "-kernel", kernel,
                 "-append", f"console=ttyS0 reboot=t panic=1 quiet {command_line}",
                 "-qmp", f"unix:{self.qmp_path},server,nowait", "-serial", "stdio", "-plugin-dir", self.plugins, *more]
 

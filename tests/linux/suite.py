@@ -8,6 +8,7 @@ status is 0 where every case passed; nothing is skipped.
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,21 +20,28 @@ import vmm
 from linux_guest import Bench, product
 
 HERE = pathlib.Path(__file__).resolve().parent
-TRIES = 3  # of a case, and of the host VM
+TRIES = 3  # of a case
+HOSTS = 6  # at most for a suite: on a busy machine two in one have locked up
 HOST_FAILED = 125  # as hostvm says it
+HOST_SECONDS = 1800  # the limit of a host VM; suites take a few minutes on a machine that has nothing else to do
+CASE_SECONDS = 300  # the limit of one case
 EXPECTED = (qmp_client.QmpFailure, qmp_client.QmpError, AssertionError)
 
 
+def _too_long(*_):
+    raise vmm.VmmTimeout(f"the case did not end within {CASE_SECONDS} s")
+
+
 class Suite:
-    def __init__(self, program, seconds, modules=(), bench=Bench, shared=False, programs=(), strato=True, auto=True,
-                 files=()):
-        """`seconds` is the limit of the whole in a host VM, which loads `modules` first. Cases are functions of a `bench`,
-        which is made for each, or one for all where it is `shared`; `programs` names those that it needs beside Nacre.
-        `strato`: guests with a kernel of StratoVirt's kind are among the cases. `auto`: this machine will do where its KVM
-        runs stock kernels. `files`: what guest-image makes for its cases beside what all guests boot from."""
+    def __init__(self, program, modules=(), bench=Bench, shared=False, programs=(), strato=True, auto=True,
+                 files=(), firmware=False):
+        """A host VM loads `modules` first. Cases are functions of a `bench`, which is made for each, or one for all where
+        it is `shared`; `programs` names those that it needs beside Nacre. `strato`: guests with a kernel of StratoVirt's
+        kind are among the cases. `auto`: this machine will do where its KVM runs stock kernels. `files`: what guest-image
+        makes for its cases beside what all guests boot from. `firmware`: guests run firmware."""
         self.path = pathlib.Path(program).resolve()
-        self.seconds, self.modules, self.strato, self.auto, self.files = seconds, modules, strato, auto, files
-        self.bench, self.shared = bench, shared
+        self.modules, self.strato, self.auto, self.files = modules, strato, auto, files
+        self.bench, self.shared, self.firmware = bench, shared, firmware
         self.programs = ("NACRE_BINARY", "PLUGIN_DIR", *programs)
         self.cases = []
         self._open = None  # the bench in use, and its directory
@@ -63,7 +71,7 @@ class Suite:
         if inside:
             return self._run_all(cases, programs)
         for name in ("all", *self.files):
-            product("guest-image", name)
+            product("guest-image", *name.split())
         if self.strato:
             product("build-strato-kernel")
         return self._run_hosted(cases, programs)
@@ -72,11 +80,11 @@ class Suite:
         """Runs the cases in a host, or on this machine; returns the exit status. An emulated host dies or hangs now and
         then, whatever runs in it: the cases that it has not come to are run in a new one, and that is said."""
         modules = [word for module in self.modules for word in ("--module", module)]
-        hostvm = [HERE / "hostvm", *(["--auto"] if self.auto else []), "--timeout", str(self.seconds), *modules, "--",
-                  self.path, "--inside", *programs]
+        hostvm = [HERE / "hostvm", *(["--auto"] if self.auto else []), "--timeout", str(HOST_SECONDS), *modules,
+                  *(["--firmware"] if self.firmware else []), "--", self.path, "--inside", *programs]
         left = [function.__name__ for function in cases]
         passed = 0
-        for number in range(1, TRIES + 1):
+        for number in range(1, HOSTS + 1):
             with subprocess.Popen([*hostvm, *left], stdout=subprocess.PIPE, text=True, errors="replace") as process:
                 for line in process.stdout:
                     print(line, end="", flush=True)
@@ -84,7 +92,7 @@ class Suite:
                     if result and result[2] in left:
                         left.remove(result[2])
                         passed += result[1] == "PASS"
-            if process.returncode != HOST_FAILED or not left or number == TRIES:
+            if process.returncode != HOST_FAILED or not left or number == HOSTS:
                 break
             print(f"{self.path.name}: a new host for {len(left)} cases, from {left[0]} on", flush=True)
         print(f"{self.path.name}: {passed} of {len(cases)} passed")
@@ -107,6 +115,8 @@ class Suite:
         boot in twenty with several processors: a case whose guest did is run again, and that is said."""
         for number in range(1, TRIES + 1):
             try:
+                signal.signal(signal.SIGALRM, _too_long)
+                signal.alarm(CASE_SECONDS)
                 self._bench(programs).run(function)
                 return ""
             except vmm.GuestLost as astray:
@@ -119,6 +129,7 @@ class Suite:
             except (OSError, subprocess.SubprocessError, KeyError, ValueError, IndexError):
                 return traceback.format_exc()
             finally:
+                signal.alarm(0)
                 if not self.shared:
                     self._close()
 

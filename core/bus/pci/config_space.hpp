@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <cstring>
 
@@ -37,6 +38,7 @@ enum Offset : uint32_t {
   kInterruptLine = 0x3c,
   kInterruptPin = 0x3d,
   kBridgeControl = 0x3e,
+  kHeaderEnd = 0x40,
   kConventionalEnd = 0x100,
 };
 
@@ -57,6 +59,7 @@ class ConfigSpace {
   uint8_t get8(uint32_t offset) const { return bytes_[offset]; }
   uint16_t get16(uint32_t offset) const { return static_cast<uint16_t>(read(offset, 2)); }
   uint32_t get32(uint32_t offset) const { return read(offset, 4); }
+  const uint8_t* bytes() const { return bytes_.data(); }
   uint64_t get64(uint32_t offset) const { return get32(offset) | uint64_t{get32(offset + 4)} << 32; }
   void set8(uint32_t offset, uint8_t value) { bytes_[offset] = value; }
   void set16(uint32_t offset, uint16_t value) { put(offset, value); }
@@ -70,9 +73,12 @@ class ConfigSpace {
   void write_1_clears(uint32_t offset, uint32_t width, uint32_t mask) { set_mask(clears_, offset, width, mask); }
 
   // Links a capability of `size` bytes, header included, into the list (PCI 3.0 §6.7) or the extended list (PCIe 5.0
-  // §7.6.3) and returns its offset, or 0 when no room is left. The list keeps the order of the calls.
-  uint32_t add_capability(uint8_t id, uint32_t size);
-  uint32_t add_extended_capability(uint16_t id, uint8_t version, uint32_t size);
+  // §7.6.3) and returns its offset, or 0 when it has no room. The list keeps the order of the calls. `at` 0: where
+  // there is room; else a multiple of 4.
+  uint32_t add_capability(uint8_t id, uint32_t size, uint32_t at = 0);
+  uint32_t add_extended_capability(uint16_t id, uint8_t version, uint32_t size, uint32_t at = 0);
+  // Takes bytes for registers in no list. False where they are taken, or in the header.
+  bool take(uint32_t at, uint32_t size);
   // The offset of the first one with this id, or 0.
   uint32_t find_capability(uint8_t id) const;
 
@@ -93,8 +99,9 @@ class ConfigSpace {
   Bytes writable_{};
   Bytes clears_{};
   Bytes saved_{};
-  uint32_t next_ = 0x40;  // where the next capability goes
-  uint32_t next_extended_ = kConventionalEnd;
+  uint32_t place(uint32_t size, uint32_t at, uint32_t from, uint32_t end);
+
+  std::bitset<kBytes / 4> taken_;  // by capabilities and registers, in units of 4 bytes
   uint32_t last_ = 0, last_extended_ = 0;
 };
 

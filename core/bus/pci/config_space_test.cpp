@@ -29,6 +29,14 @@ TEST(ConfigSpaceTest, WritesWhatTheMasksAllow) {
   EXPECT_EQ(config.get32(0x50), 0x11003044u);
 }
 
+TEST(ConfigSpaceTest, NothingIsTakenBeyondTheEnd) {
+  ConfigSpace config;
+  EXPECT_FALSE(config.take(0x2000, 4));
+  EXPECT_FALSE(config.take(ConfigSpace::kBytes, 4));
+  EXPECT_FALSE(config.take(ConfigSpace::kBytes - 4, 8));
+  EXPECT_TRUE(config.take(ConfigSpace::kBytes - 4, 4));
+}
+
 TEST(ConfigSpaceTest, AWrittenOneClears) {
   ConfigSpace config;
   config.set16(0x06, 0xf910);

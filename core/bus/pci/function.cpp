@@ -14,6 +14,8 @@ uint32_t bar_offset(uint32_t index) {
   return kBar0 + 4 * index;
 }
 
+constexpr uint8_t kBridges = 6;  // the base class
+
 }  // namespace
 
 PciFunction::PciFunction(std::string name, const Identity& identity, bool bridge)
@@ -28,7 +30,7 @@ PciFunction::PciFunction(std::string name, const Identity& identity, bool bridge
     config_.set16(kSubsystemId, identity.subsystem);
   }
   // §6.2.2 and §6.2.3: the error bits of Status are cleared by writing 1.
-  config_.writable(kCommand, 2, kAlwaysWritable | (bridge ? kIoDecode | kMemoryDecode : 0));
+  config_.writable(kCommand, 2, decodable());
   config_.write_1_clears(kStatus, 2, 0xf900);
   config_.writable(0x0c, 1, 0xff);  // cache line size: any value, without effect (PCIe 5.0 §7.5.1.1.7)
   config_.writable(kInterruptLine, 1, 0xff);
@@ -39,39 +41,49 @@ PciFunction::~PciFunction() {
 }
 
 Status PciFunction::add_bar(uint32_t index, BarKind kind, bool prefetchable, uint64_t bytes, const nacre_mmio_ops& ops,
-                            void* opaque) {
+                            void* opaque, uint32_t flags) {
   const uint32_t bars = bridge_ ? 2 : kBars;
   const bool wide = kind == BarKind::Memory64;
-  if (index + (wide ? 1 : 0) >= bars) return fail("{} has no room for BAR {}: it has {}.", name_, index, bars);
+  if (index >= bars || (wide && index + 1 >= bars))
+    return fail("there is no room for BAR {}: BARs are numbered 0 to {}, and one of 64 bits takes two.", index,
+                bars - 1);
   const uint64_t least = kind == BarKind::Io ? 4 : 16;
   const uint64_t most = kind == BarKind::Io ? 256 : wide ? uint64_t{1} << 62 : uint64_t{1} << 31;
   if (!std::has_single_bit(bytes) || bytes < least || bytes > most)
-    return fail("{}: BAR {} of {:#x} bytes; it must be a power of two from {:#x} to {:#x}.", name_, index, bytes, least,
-                most);
+    return fail("BAR {} of {:#x} bytes cannot be: its length is a power of two from {:#x} to {:#x}.", index, bytes,
+                least, most);
   auto taken = [&](uint32_t at) {
     return bars_[at].bytes || (at && bars_[at - 1].bytes && bars_[at - 1].kind == BarKind::Memory64);
   };
-  if (taken(index) || (wide && taken(index + 1))) return fail("{} has BAR {} already.", name_, index);
+  if (taken(index) || (wide && taken(index + 1)))
+    return fail("BAR {} is taken already, by itself or by one of 64 bits.", index);
   bars_[index].kind = kind;
   bars_[index].bytes = bytes;
   bars_[index].ops = ops;
   bars_[index].opaque = opaque;
+  bars_[index].flags = flags;
   // §6.2.5.1: the low bits say what it is; those below its size read as zero, by which its size is found.
   const uint32_t what = (kind == BarKind::Io ? 1u : 0u) | (wide ? 4u : 0u) | (prefetchable ? 8u : 0u);
   const uint64_t mask = ~(bytes - 1);
   config_.set32(bar_offset(index), what);
   config_.writable(bar_offset(index), 4, static_cast<uint32_t>(mask) & (kind == BarKind::Io ? ~3u : ~15u));
   if (wide) config_.writable(bar_offset(index + 1), 4, static_cast<uint32_t>(mask >> 32));
-  uint32_t writable = kAlwaysWritable;
-  for (const Bar& bar : bars_)
-    if (bar.bytes) writable |= bar.kind == BarKind::Io ? kIoDecode : kMemoryDecode;
-  if (bridge_) writable |= kIoDecode | kMemoryDecode;
-  config_.writable(kCommand, 2, writable);
+  config_.writable(kCommand, 2, decodable());
   return {};
 }
 
+// The bits of Command that the guest may write. What is behind a bridge of the chipset is decoded always, and such a
+// bridge has none of these ranges; EDK II takes it for one only where the bits that say so can be set.
+uint32_t PciFunction::decodable() const {
+  uint32_t bits = kAlwaysWritable;
+  for (const Bar& bar : bars_)
+    if (bar.bytes) bits |= bar.kind == BarKind::Io ? kIoDecode : kMemoryDecode;
+  if (config_.get8(kClassCode + 2) == kBridges) bits |= kIoDecode | kMemoryDecode;
+  return bits;
+}
+
 Status PciFunction::add_msix(uint32_t vectors, uint32_t bar, MessageSender* sender) {
-  msix_ = std::make_unique<Msix>(vectors, sender);
+  auto table = std::make_unique<Msix>(vectors, sender);
   static constexpr auto read = [](void* self, uint64_t offset, uint32_t width) noexcept -> uint64_t {
     auto& msix = *static_cast<Msix*>(self);
     const auto at = static_cast<uint32_t>(offset);
@@ -82,14 +94,15 @@ Status PciFunction::add_msix(uint32_t vectors, uint32_t bar, MessageSender* send
     static_cast<Msix*>(self)->write_table(static_cast<uint32_t>(offset), width, value);
   };
   const nacre_mmio_ops ops{sizeof ops, 0, read, write};
-  if (Status added = add_bar(bar, BarKind::Memory32, false, msix_->bar_bytes(), ops, msix_.get()); !added) return added;
+  if (Status added = add_bar(bar, BarKind::Memory32, false, table->bar_bytes(), ops, table.get()); !added) return added;
+  msix_ = std::move(table);
   if (!msix_->add_capability(config_, bar, 0, msix_->pending_offset()))
-    return fail("{} has no room for another capability.", name_);
+    return fail("the configuration space has no room for the capability of MSI-X.");
   return {};
 }
 
-void PciFunction::add_intx() {
-  config_.set8(kInterruptPin, 1);
+void PciFunction::add_intx(uint8_t pin) {
+  config_.set8(kInterruptPin, pin);
 }
 
 uint32_t PciFunction::add_express(uint8_t type, uint32_t bytes) {
@@ -128,11 +141,11 @@ void PciFunction::write_config(uint32_t offset, uint32_t width, uint32_t value) 
 
 // Interrupt Status tells of the signal whether or not it is let out (§6.2.3).
 void PciFunction::show_intx() {
-  std::lock_guard lock(intx_mutex_);
+  MutexLock lock(intx_mutex_);
   config_.set_bits16(kStatus, kIntxStatus, asserted_);
 }
 
-// The level on the line follows the device's and what the guest allows. Under the lock.
+// The level on the line follows the device's and what the guest allows.
 void PciFunction::settle_intx() {
   const bool level = asserted_ && !intx_off_ && lines_;
   if (level != raised_ && lines_) level ? lines_->raise(line_) : lines_->lower(line_);
@@ -140,19 +153,19 @@ void PciFunction::settle_intx() {
 }
 
 void PciFunction::follow_intx() {
-  std::lock_guard lock(intx_mutex_);
+  MutexLock lock(intx_mutex_);
   intx_off_ = config_.get16(kCommand) & kIntxDisable || (msix_ && msix_->enabled());
   settle_intx();
 }
 
 void PciFunction::set_intx(bool level) {
-  std::lock_guard lock(intx_mutex_);
+  MutexLock lock(intx_mutex_);
   asserted_ = level;
   settle_intx();
 }
 
 void PciFunction::wire(SharedLines* lines, uint32_t line) {
-  std::lock_guard lock(intx_mutex_);
+  MutexLock lock(intx_mutex_);
   if (raised_) lines_->lower(line_);
   raised_ = false;
   lines_ = lines;

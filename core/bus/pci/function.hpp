@@ -5,10 +5,10 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "core/base/mutex.hpp"
 #include "core/bus/address_space.hpp"
 #include "core/bus/pci/config_space.hpp"
 #include "core/bus/pci/interrupts.hpp"
@@ -40,6 +40,7 @@ struct Bar {
   uint64_t bytes = 0;  // 0: there is none
   nacre_mmio_ops ops{};
   void* opaque = nullptr;
+  uint32_t flags = 0;  // NACRE_MMIO_*
   // [main]
   std::optional<uint64_t> mapped_at;
   BusRegion* region = nullptr;
@@ -67,11 +68,11 @@ class PciFunction {
   // of at least 16 (I/O: 4 to 256), whose accesses go to `ops` (copied), or nowhere with functions that are NULL. Fails
   // in words.
   Status add_bar(uint32_t index, BarKind kind, bool prefetchable, uint64_t bytes, const nacre_mmio_ops& ops,
-                 void* opaque);
+                 void* opaque, uint32_t flags = 0);
   // MSI-X with a 32-bit memory BAR of its own.
   Status add_msix(uint32_t vectors, uint32_t bar, MessageSender* sender);
-  // The pin INTA; where it ends is decided when the function is plugged in.
-  void add_intx();
+  // The pin INTA (1) to INTD (4); where it ends is decided when the function is plugged in.
+  void add_intx(uint8_t pin = 1);
   // The PCI Express capability (PCIe 5.0 §7.5.3), version 2, of a device or port of `type` (§7.5.3.2). Returns its
   // offset.
   uint32_t add_express(uint8_t type, uint32_t bytes = 0x3c);
@@ -86,6 +87,10 @@ class PciFunction {
 
   // As after power-on, or after the bus above it was reset (PCIe 5.0 §6.6.1).
   virtual void reset();
+  // Whether a write at `offset` of its configuration may have moved ranges: its own, or those below it.
+  virtual bool moves_ranges(uint32_t offset) const { return offset < kHeaderEnd || is_port(); }
+  // Who answers for its BARs, in words that can begin a sentence.
+  virtual const std::string& owner() const { return name_; }
   // [main] A BAR is at this address now, or nowhere.
   virtual void bar_moved(uint32_t /*index*/, std::optional<uint64_t> /*base*/) {}
   // The bus below a bridge, or NULL.
@@ -108,9 +113,10 @@ class PciFunction {
  private:
   friend class PciBus;
   friend class PciHost;
+  uint32_t decodable() const;
   void wire(SharedLines* lines, uint32_t line);
   void follow_intx();
-  void settle_intx();
+  void settle_intx() NACRE_REQUIRES(intx_mutex_);
   void show_intx();
 
   const std::string name_;
@@ -121,12 +127,12 @@ class PciFunction {
   PciBus* bus_ = nullptr;
   uint8_t devfn_ = 0;
 
-  std::mutex intx_mutex_;
-  SharedLines* lines_ = nullptr;
-  uint32_t line_ = 0;
-  bool asserted_ = false;  // by the device
-  bool raised_ = false;    // on the line
-  bool intx_off_ = false;  // Interrupt Disable, or MSI-X is on
+  Mutex intx_mutex_;
+  SharedLines* lines_ NACRE_GUARDED_BY(intx_mutex_) = nullptr;
+  uint32_t line_ NACRE_GUARDED_BY(intx_mutex_) = 0;
+  bool asserted_ NACRE_GUARDED_BY(intx_mutex_) = false;  // by the device
+  bool raised_ NACRE_GUARDED_BY(intx_mutex_) = false;    // on the line
+  bool intx_off_ NACRE_GUARDED_BY(intx_mutex_) = false;  // Interrupt Disable, or MSI-X is on
 };
 
 }  // namespace nacre::pci

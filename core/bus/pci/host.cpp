@@ -1,9 +1,9 @@
 #include "core/bus/pci/host.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/log.hpp"
-#include "core/loop/lock_and_serve.hpp"
 
 namespace nacre::pci {
 namespace {
@@ -71,13 +71,10 @@ PciHost::~PciHost() {
   if (ports_) ground_.ports.release(ports_);
 }
 
-std::unique_lock<std::mutex> PciHost::lock_all() {
-  return lock_and_serve(mutex_);
-}
-
 Status PciHost::claim_ecam() {
   if (ecam_) ground_.memory.release(std::exchange(ecam_, nullptr));
-  if (!ecam_buses_) return {};
+  // While a vCPU was waited for, the guest may have moved it once more, and that is done already.
+  if (ecam_ || !ecam_buses_) return {};
   const nacre_mmio_ops ops{sizeof ops, 0, ecam_read, ecam_write};
   Result<BusRegion*> claimed =
       ground_.memory.claim(ecam_base_, ecam_buses_ * kBytesPerBus, 0, ops, this, "the PCI configuration space");
@@ -87,11 +84,25 @@ Status PciHost::claim_ecam() {
 }
 
 void PciHost::place_ecam(uint64_t base, uint32_t buses) {
-  ground_.loop.post([this, base = base / kBytesPerBus * kBytesPerBus, buses = std::min(buses, 256u)] {
-    if (base == ecam_base_ && buses == ecam_buses_ && (ecam_ || !buses)) return;
-    ecam_base_ = base;
-    ecam_buses_ = buses;
-    if (Status claimed = claim_ecam(); !claimed) log::warn("pci", "the guest loses ECAM: {}", claimed.error().message);
+  {
+    MutexLock lock(wanted_mutex_);
+    wanted_ = {base / kBytesPerBus * kBytesPerBus, std::min(buses, 256u)};
+    if (std::exchange(wanted_posted_, true)) return;
+  }
+  ground_.loop.post_alone([this] {
+    EcamPlace place;
+    {
+      MutexLock lock(wanted_mutex_);
+      place = wanted_;
+      wanted_posted_ = false;
+    }
+    // What has failed is not tried again before a reset.
+    if (place.base == ecam_base_ && place.buses == ecam_buses_ && (ecam_ || !place.buses || ecam_lost_)) return;
+    ecam_base_ = place.base;
+    ecam_buses_ = place.buses;
+    Status claimed = claim_ecam();
+    ecam_lost_ = !claimed;
+    if (!claimed) log::warn("pci", "the guest loses ECAM: {}", claimed.error().message);
   });
 }
 
@@ -105,17 +116,22 @@ void PciHost::plug(PciBus& bus, uint8_t devfn, PciFunction& function, bool hot) 
 }
 
 void PciHost::unplug(PciFunction& function) {
-  auto lock = lock_all();
+  ServingLock lock(mutex_);
+  if (!function.bus()) return;
   for (uint32_t i = 0; i < PciFunction::kBars; ++i) unmap(function, i);
   PciFunction* bridge = function.bus()->bridge();
   function.bus()->take(function);
+  if (function.msix()) function.msix()->reset();  // it sends no messages any more
   if (bridge) bridge->child_went();
   follow();  // what it had may be another's now
 }
 
 void PciHost::reset() {
-  change([&] { root_.reset(); });
-  address_ = 0;
+  change([this]() NACRE_REQUIRES(mutex_) {
+    root_.reset();
+    address_ = 0;
+  });
+  ecam_lost_ = false;
   place_ecam(layout_.ecam_base, layout_.ecam_buses);
 }
 
@@ -126,19 +142,18 @@ PciFunction* PciHost::find(uint8_t bus, uint8_t devfn) {
 
 uint32_t PciHost::read_config(uint8_t bus, uint8_t devfn, uint32_t offset, uint32_t width) {
   if (offset > ConfigSpace::kBytes - width) return ones(width);
-  auto lock = lock_all();
+  ServingLock lock(mutex_);
   PciFunction* function = find(bus, devfn);
   return function ? function->read_config(offset, width) & ones(width) : ones(width);
 }
 
 void PciHost::write_config(uint8_t bus, uint8_t devfn, uint32_t offset, uint32_t width, uint32_t value) {
   if (offset > ConfigSpace::kBytes - width) return;
-  auto lock = lock_all();
+  ServingLock lock(mutex_);
   PciFunction* function = find(bus, devfn);
   if (!function) return;
   function->write_config(offset, width, value);
-  // Only the header says where ranges are, and a port's slot control.
-  if (offset < 0x40 || function->is_port()) follow();
+  if (function->moves_ranges(offset)) follow();
 }
 
 // After any change of configuration: maps what is to be mapped and is not, the reverse before. Under the lock.
@@ -181,7 +196,8 @@ void PciHost::remap(const std::vector<Wanted>& wanted) {
     if (!one.base) continue;
     Bar& bar = one.function->bars_[one.index];
     AddressSpace& space = bar.kind == BarKind::Io ? ground_.ports : ground_.memory;
-    Result<BusRegion*> claimed = space.claim(*one.base, bar.bytes, 0, bar.ops, bar.opaque, one.function->name());
+    Result<BusRegion*> claimed =
+        space.claim(*one.base, bar.bytes, bar.flags, bar.ops, bar.opaque, one.function->owner());
     if (!claimed) continue;
     bar.region = *claimed;
     bar.mapped_at = one.base;
@@ -220,7 +236,7 @@ uint64_t PciHost::port_read(void* self, uint64_t offset, uint32_t width) noexcep
   auto& host = *static_cast<PciHost*>(self);
   if (offset < 4) {
     if (offset == 0 && width == 4) {
-      auto lock = host.lock_all();
+      ServingLock lock(host.mutex_);
       return host.address_;
     }
     const nacre_mmio_ops& other = host.layout_.other_ports;
@@ -228,7 +244,7 @@ uint64_t PciHost::port_read(void* self, uint64_t offset, uint32_t width) noexcep
   }
   uint32_t address;
   {
-    auto lock = host.lock_all();
+    ServingLock lock(host.mutex_);
     address = host.address_;
   }
   if (!(address >> 31) || width > 4) return ones(width);
@@ -240,7 +256,7 @@ void PciHost::port_write(void* self, uint64_t offset, uint32_t width, uint64_t v
   auto& host = *static_cast<PciHost*>(self);
   if (offset < 4) {
     if (offset == 0 && width == 4) {
-      auto lock = host.lock_all();
+      ServingLock lock(host.mutex_);
       host.address_ = static_cast<uint32_t>(value) & 0x80fffffc;
       return;
     }
@@ -250,7 +266,7 @@ void PciHost::port_write(void* self, uint64_t offset, uint32_t width, uint64_t v
   }
   uint32_t address;
   {
-    auto lock = host.lock_all();
+    ServingLock lock(host.mutex_);
     address = host.address_;
   }
   if (!(address >> 31) || width > 4) return;

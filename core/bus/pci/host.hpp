@@ -3,14 +3,15 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/base/mutex.hpp"
 #include "core/bus/address_space.hpp"
 #include "core/bus/pci/bus.hpp"
 #include "core/loop/event_loop.hpp"
+#include "core/loop/lock_and_serve.hpp"
 
 namespace nacre::pci {
 
@@ -70,7 +71,7 @@ class PciHost {
   // follow afterwards.
   template <typename Change>
   auto change(Change&& change_it) {
-    auto lock = lock_all();
+    ServingLock lock(mutex_);
     struct Following {
       PciHost* host;
       ~Following() { host->follow(); }
@@ -91,10 +92,9 @@ class PciHost {
   PciHost(const Ground& ground, const HostLayout& layout)
       : ground_(ground), layout_(layout), root_("pcie.0", nullptr), lines_(ground.vm, layout.first_gsi) {}
 
-  std::unique_lock<std::mutex> lock_all();
-  PciFunction* find(uint8_t bus, uint8_t devfn);
+  PciFunction* find(uint8_t bus, uint8_t devfn) NACRE_REQUIRES(mutex_);
   Status claim_ecam();
-  void follow();
+  void follow() NACRE_REQUIRES(mutex_);
   void collect(PciBus& bus, const Windows& windows, std::vector<Wanted>& wanted) const;
   void remap(const std::vector<Wanted>& wanted);
   void unmap(PciFunction& function, uint32_t index);
@@ -108,9 +108,17 @@ class PciHost {
   const HostLayout layout_;
   PciBus root_;
   SharedLines lines_;
-  std::mutex mutex_;      // around every access to configuration
-  uint32_t address_ = 0;  // CONFIG_ADDRESS, PCI 3.0 §3.2.2.3.2; under the lock
+  Mutex mutex_;                                    // around every access to configuration
+  uint32_t address_ NACRE_GUARDED_BY(mutex_) = 0;  // CONFIG_ADDRESS, PCI 3.0 §3.2.2.3.2
+  struct EcamPlace {
+    uint64_t base = 0;
+    uint32_t buses = 0;
+  };
+  Mutex wanted_mutex_;
+  EcamPlace wanted_ NACRE_GUARDED_BY(wanted_mutex_);
+  bool wanted_posted_ NACRE_GUARDED_BY(wanted_mutex_) = false;
   // [main]
+  bool ecam_lost_ = false;  // where the guest wants it, it cannot be
   uint64_t ecam_base_ = 0;
   uint32_t ecam_buses_ = 0;
   BusRegion* ecam_ = nullptr;

@@ -127,6 +127,7 @@ TEST_F(HostTest, OutsideTheWindowNothingIsMapped) {
 TEST_F(HostTest, TwoAtOnePlaceTheFirstHasIt) {
   PciFunction other("device 'e'", kDevice);
   Cell cell;
+  EXPECT_FALSE(other.add_bar(UINT32_MAX, BarKind::Memory64, false, 0x1000, Cell::kOps, &cell));
   ASSERT_TRUE(other.add_bar(0, BarKind::Memory32, false, 0x1000, Cell::kOps, &cell));
   host_->plug(host_->root(), 4 << 3, other);
   write(0, kSlot3, kBar0, 4, kMemory);

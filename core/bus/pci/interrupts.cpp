@@ -9,12 +9,12 @@ constexpr uint32_t kMostRoutes = 4096;  // KVM_MAX_IRQ_ROUTES
 }  // namespace
 
 void SharedLines::raise(uint32_t line) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (counts_[line]++ == 0) set(line, true);
 }
 
 void SharedLines::lower(uint32_t line) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (--counts_[line] == 0) set(line, false);
 }
 
@@ -25,7 +25,7 @@ void SharedLines::set(uint32_t line, bool level) {
 KvmMessages::KvmMessages(kvm::Vm& vm) : vm_(vm) {}
 
 int KvmMessages::allocate() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   for (size_t i = 0; i < routes_.size(); ++i)
     if (!routes_[i].taken) {
       routes_[i] = {.taken = true};
@@ -37,16 +37,23 @@ int KvmMessages::allocate() {
 }
 
 void KvmMessages::free(int route) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   // The kernel's table keeps the entry until the next change of it: nothing is attached, so nothing uses it.
   routes_[static_cast<uint32_t>(route) - kFirstRoute] = {};
 }
 
-Status KvmMessages::route(int route, uint64_t address, uint32_t data) {
-  std::lock_guard lock(mutex_);
+void KvmMessages::route(int route, uint64_t address, uint32_t data) {
+  MutexLock lock(mutex_);
   Route& changed = routes_[static_cast<uint32_t>(route) - kFirstRoute];
-  if (changed.set && changed.address == address && changed.data == data) return {};
+  if (changed.set && changed.address == address && changed.data == data) return;
   changed = {true, true, address, data};
+  changed_ = true;
+}
+
+// The kernel waits for every processor that reads the table.
+Status KvmMessages::commit() {
+  MutexLock lock(mutex_);
+  if (!changed_) return {};
   std::vector<kvm_irq_routing_entry> entries = kvm::line_routes();
   for (size_t i = 0; i < routes_.size(); ++i) {
     if (!routes_[i].set) continue;
@@ -58,7 +65,9 @@ Status KvmMessages::route(int route, uint64_t address, uint32_t data) {
     entry.u.msi.data = routes_[i].data;
     entries.push_back(entry);
   }
-  return vm_.set_gsi_routing(entries);
+  Status done = vm_.set_gsi_routing(entries);
+  changed_ = !done;
+  return done;
 }
 
 }  // namespace nacre::pci

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <vector>
 
+#include "core/base/mutex.hpp"
 #include "core/kvm/vm.hpp"
 
 namespace nacre::pci {
@@ -20,16 +20,19 @@ class SharedLines {
   // [any] One function more or less asserts the line.
   void raise(uint32_t line);
   void lower(uint32_t line);
-  bool level(uint32_t line) const { return counts_[line] != 0; }
+  bool level(uint32_t line) const {
+    MutexLock lock(mutex_);
+    return counts_[line] != 0;
+  }
   uint32_t gsi(uint32_t line) const { return first_gsi_ + line; }
 
  private:
-  void set(uint32_t line, bool level);
+  void set(uint32_t line, bool level) NACRE_REQUIRES(mutex_);
 
   kvm::Vm* vm_;
   uint32_t first_gsi_;
-  std::mutex mutex_;  // a line's level follows its count, in order
-  uint32_t counts_[kLines] = {};
+  mutable Mutex mutex_;  // a line's level follows its count, in order
+  uint32_t counts_[kLines] NACRE_GUARDED_BY(mutex_) = {};
 };
 
 // Sends a message, and gives eventfds that send one inside the kernel. A class of its own so that tests can listen.
@@ -41,8 +44,9 @@ class MessageSender {
   // [any] A number for route() and attach(), or -1 when the kernel has no more.
   virtual int allocate() = 0;
   virtual void free(int route) = 0;
-  // [any] What an attached eventfd sends from now on.
-  virtual Status route(int route, uint64_t address, uint32_t data) = 0;
+  // [any] What an attached eventfd sends from the next commit() on, which is dear and may stand for several.
+  virtual void route(int route, uint64_t address, uint32_t data) = 0;
+  virtual Status commit() = 0;
   // [any] Each signal of `fd` sends the route's message; one that has come before is sent at once.
   virtual Status attach(int route, int fd) = 0;
   virtual void detach(int route, int fd) = 0;
@@ -55,7 +59,8 @@ class KvmMessages : public MessageSender {
   void send(uint64_t address, uint32_t data) override { (void)vm_.signal_msi(address, data); }
   int allocate() override;
   void free(int route) override;
-  Status route(int route, uint64_t address, uint32_t data) override;
+  void route(int route, uint64_t address, uint32_t data) override;
+  Status commit() override;
   Status attach(int route, int fd) override { return vm_.add_irqfd(static_cast<uint32_t>(route), fd); }
   void detach(int route, int fd) override { (void)vm_.remove_irqfd(static_cast<uint32_t>(route), fd); }
 
@@ -67,8 +72,9 @@ class KvmMessages : public MessageSender {
   };
 
   kvm::Vm& vm_;
-  std::mutex mutex_;
-  std::vector<Route> routes_;  // of GSI kvm::kLines and up
+  Mutex mutex_;
+  std::vector<Route> routes_ NACRE_GUARDED_BY(mutex_);  // of GSI kvm::kLines and up
+  bool changed_ NACRE_GUARDED_BY(mutex_) = false;       // since the last commit
 };
 
 }  // namespace nacre::pci

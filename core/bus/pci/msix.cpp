@@ -56,9 +56,9 @@ void Msix::reset() {
     entries_[i].data = 0;
     entries_[i].pending = false;
   }
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
+  settle(fds_);
   for (VectorFd* fd : fds_) {
-    fd->settle();
     uint64_t count;
     [[maybe_unused]] ssize_t drained = ::read(fd->fd(), &count, sizeof count);
   }
@@ -89,8 +89,36 @@ void Msix::settle(uint32_t vector) {
 
 void Msix::settle_all() {
   for (uint32_t i = 0; i < vectors_; ++i) settle(i);
-  std::lock_guard lock(mutex_);
-  for (VectorFd* fd : fds_) fd->settle();
+  MutexLock lock(mutex_);
+  settle(fds_);
+}
+
+void Msix::follow(std::span<const std::pair<VectorFd*, uint32_t>> fds) {
+  MutexLock lock(mutex_);
+  std::vector<VectorFd*> changed;
+  for (auto [fd, vector] : fds) {
+    fd->guarded();
+    fd->vector_ = vector;
+    changed.push_back(fd);
+  }
+  settle(changed);
+}
+
+// Each is attached exactly while its vector is open, with the vector's message. All routes stand before
+// the first is attached, since a signal that waits is sent then.
+void Msix::settle(std::span<VectorFd* const> fds) {
+  if (!sender_) return;
+  bool routed = false;
+  for (VectorFd* fd : fds) {
+    fd->guarded();
+    routed |= fd->choose_route();
+  }
+  if (!routed) return;
+  if (Status done = sender_->commit(); !done) return log::warn("pci", "interrupt routes: {}", done.error().message);
+  for (VectorFd* fd : fds) {
+    fd->guarded();
+    fd->attach();
+  }
 }
 
 uint32_t Msix::table_word(uint32_t index) const {
@@ -118,7 +146,7 @@ uint64_t Msix::read_table(uint32_t offset, uint32_t width) const {
 void Msix::write_table(uint32_t offset, uint32_t width, uint64_t value) {
   if ((width != 4 && width != 8) || offset % width || offset + width > vectors_ * kEntryBytes) return;
   const uint32_t vector = offset / kEntryBytes;
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   for (uint32_t at = offset; at < offset + width; at += 4, value >>= 32) {
     Entry& entry = entries_[vector];
     const auto word = static_cast<uint32_t>(value);
@@ -139,8 +167,10 @@ void Msix::write_table(uint32_t offset, uint32_t width, uint64_t value) {
     }
   }
   settle(vector);
-  for (VectorFd* fd : fds_)
-    if (fd->vector_ == vector) fd->settle();
+  for (VectorFd* fd : fds_) {
+    fd->guarded();
+    if (fd->vector_ == vector) settle(std::span(&fd, 1));
+  }
 }
 
 uint64_t Msix::read_pending(uint32_t offset, uint32_t width) const {
@@ -150,10 +180,12 @@ uint64_t Msix::read_pending(uint32_t offset, uint32_t width) const {
   const uint32_t first = offset * 8;
   for (uint32_t i = 0; i < width * 8 && first + i < vectors_; ++i)
     if (entries_[first + i].pending.load()) value |= uint64_t{1} << i;
-  std::lock_guard lock(mutex_);
-  for (const VectorFd* fd : fds_)
+  MutexLock lock(mutex_);
+  for (const VectorFd* fd : fds_) {
+    fd->guarded();
     if (fd->vector_ >= first && fd->vector_ < first + width * 8 && !fd->attached_ && fd->signalled())
       value |= uint64_t{1} << (fd->vector_ - first);
+  }
   return value;
 }
 
@@ -161,36 +193,43 @@ Result<std::unique_ptr<VectorFd>> VectorFd::create(Msix& msix) {
   Fd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!fd) return fail("no eventfd for an interrupt: {}.", strerror(errno));
   auto made = std::unique_ptr<VectorFd>(new VectorFd(msix, std::move(fd)));
-  std::lock_guard lock(msix.mutex_);
+  MutexLock lock(msix.mutex_);
   msix.fds_.push_back(made.get());
   return made;
 }
 
 VectorFd::~VectorFd() {
-  std::lock_guard lock(msix_.mutex_);
+  MutexLock lock(msix_.mutex_);
   std::erase(msix_.fds_, this);
   close();
 }
 
 void VectorFd::follow(uint32_t vector) {
-  std::lock_guard lock(msix_.mutex_);
-  vector_ = vector;
-  settle();
+  const std::pair<VectorFd*, uint32_t> one{this, vector};
+  msix_.follow(std::span(&one, 1));
 }
 
-// Under the lock of the Msix: attached exactly while the vector is open, with its message.
-void VectorFd::settle() {
-  if (!msix_.sender_) return;
-  if (vector_ >= msix_.vectors_ || !msix_.open(vector_)) return close();
+// Of an open vector, with its message; false where it is not open, or the kernel has no more.
+bool VectorFd::choose_route() {
+  if (vector_ >= msix_.vectors_ || !msix_.open(vector_)) {
+    close();
+    return false;
+  }
   if (route_ < 0) route_ = msix_.sender_->allocate();
-  if (route_ < 0) return log::warn("pci", "the kernel has no room for another interrupt route.");
+  if (route_ < 0) {
+    log::warn("pci", "the kernel has no room for another interrupt route.");
+    return false;
+  }
   const Msix::Entry& entry = msix_.entries_[vector_];
-  Status done = msix_.sender_->route(route_, entry.address.load(), entry.data.load());
-  if (done && !attached_) done = msix_.sender_->attach(route_, fd_.get());
-  if (done)
-    attached_ = true;
-  else
-    log::warn("pci", "interrupt vector {}: {}", vector_, done.error().message);
+  msix_.sender_->route(route_, entry.address.load(), entry.data.load());
+  return true;
+}
+
+void VectorFd::attach() {
+  if (route_ < 0 || attached_) return;
+  Status done = msix_.sender_->attach(route_, fd_.get());
+  attached_ = static_cast<bool>(done);
+  if (!done) log::warn("pci", "interrupt vector {}: {}", vector_, done.error().message);
 }
 
 // Gives the route back as well: a function that is turned off holds none.

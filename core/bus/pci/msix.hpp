@@ -4,10 +4,12 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "core/base/fd.hpp"
+#include "core/base/mutex.hpp"
 #include "core/bus/pci/config_space.hpp"
 #include "core/bus/pci/interrupts.hpp"
 
@@ -49,6 +51,9 @@ class Msix {
   // [any] Sends the vector's message, or keeps it pending while it is masked. Lock-free. A vector that does not exist
   // is ignored.
   void notify(uint32_t vector);
+  // From now on each eventfd, one of this Msix, follows the vector beside it, as by VectorFd::follow(); the kernel's
+  // routes change once for all.
+  void follow(std::span<const std::pair<VectorFd*, uint32_t>> fds);
 
  private:
   friend class VectorFd;
@@ -63,6 +68,7 @@ class Msix {
   bool open(uint32_t vector) const;
   void settle(uint32_t vector);
   void settle_all();
+  void settle(std::span<VectorFd* const> fds) NACRE_REQUIRES(mutex_);
   uint32_t table_word(uint32_t index) const;
 
   const uint32_t vectors_;
@@ -70,8 +76,8 @@ class Msix {
   std::unique_ptr<Entry[]> entries_;
   std::atomic<uint32_t> state_{0};
   uint32_t capability_ = 0;
-  mutable std::mutex mutex_;    // of fds_ and of what they follow; not of notify()
-  std::vector<VectorFd*> fds_;  // those that exist
+  mutable Mutex mutex_;                                  // of what has to do with eventfds; not of notify()
+  std::vector<VectorFd*> fds_ NACRE_GUARDED_BY(mutex_);  // those that exist
 };
 
 // An eventfd whose signals send the message of a vector, in the kernel while the vector is open and routed. While it is
@@ -91,15 +97,18 @@ class VectorFd {
  private:
   friend class Msix;
   VectorFd(Msix& msix, Fd fd) : msix_(msix), fd_(std::move(fd)) {}
-  void settle();
-  void close();
+  // To the analysis: the lock that guards what follows is that of the Msix that has it.
+  void guarded() const NACRE_ASSERT_CAPABILITY(msix_.mutex_) {}
+  bool choose_route() NACRE_REQUIRES(msix_.mutex_);
+  void attach() NACRE_REQUIRES(msix_.mutex_);
+  void close() NACRE_REQUIRES(msix_.mutex_);
   bool signalled() const;
 
   Msix& msix_;
   Fd fd_;
-  uint32_t vector_ = UINT32_MAX;
-  int route_ = -1;
-  bool attached_ = false;
+  uint32_t vector_ NACRE_GUARDED_BY(msix_.mutex_) = UINT32_MAX;
+  int route_ NACRE_GUARDED_BY(msix_.mutex_) = -1;
+  bool attached_ NACRE_GUARDED_BY(msix_.mutex_) = false;
 };
 
 }  // namespace nacre::pci

@@ -123,6 +123,20 @@ TEST_F(MsixTest, AnEventfdFollowsItsVector) {
   EXPECT_EQ(::poll(&p, 1, 0), 0);
 }
 
+TEST_F(MsixTest, SeveralEventfdsAreOneChangeOfTheRoutes) {
+  auto first = std::move(*VectorFd::create(msix_)), second = std::move(*VectorFd::create(msix_));
+  auto masked = std::move(*VectorFd::create(msix_));
+  program(1, 0xfee00000, 0x41, 0);
+  program(2, 0xfee00000, 0x42, 0);
+  control(kOn);
+  const std::pair<VectorFd*, uint32_t> all[] = {{first.get(), 1}, {masked.get(), 3}, {second.get(), 2}};
+  listener_.commits = 0;
+  msix_.follow(all);
+  EXPECT_EQ(listener_.commits, 1);
+  ASSERT_EQ(listener_.attached.size(), 2u);
+  EXPECT_EQ(listener_.routes.at(listener_.attached.at(second->fd())).data, 0x42u);
+}
+
 TEST_F(MsixTest, AResetMasksAll) {
   program(1, 0xfee00000, 1, 1);
   control(kOn);

@@ -33,9 +33,8 @@ constexpr uint16_t kControlWritable = 0x17ff;
 enum : uint16_t { kButton = 1, kPresenceChanged = 8, kCompleted = 16, kPresent = 64, kLinkChanged = 256 };
 constexpr uint16_t kStatusEvents = 0x11f;
 
-constexpr uint16_t kLinkActive = 1 << 13;     // Link Status
-constexpr uint16_t kSpeed2_5x1 = 1 | 1 << 4;  // likewise
-constexpr uint16_t kBusReset = 1 << 6;        // Bridge Control
+constexpr uint16_t kLinkActive = 1 << 13;  // Link Status
+constexpr uint16_t kBusReset = 1 << 6;     // Bridge Control
 
 }  // namespace
 

@@ -22,8 +22,9 @@ class Listener : public MessageSender {
   void send(uint64_t address, uint32_t data) override { sent.push_back({address, data}); }
   int allocate() override { return next++; }
   void free(int route) override { routes.erase(route); }
-  Status route(int route, uint64_t address, uint32_t data) override {
-    routes[route] = {address, data};
+  void route(int route, uint64_t address, uint32_t data) override { routes[route] = {address, data}; }
+  Status commit() override {
+    ++commits;
     return {};
   }
   Status attach(int route, int fd) override {
@@ -36,6 +37,7 @@ class Listener : public MessageSender {
   std::map<int, Message> routes;
   std::map<int, int> attached;  // route by fd
   int next = 24;
+  int commits = 0;
 };
 
 // One register of 8 bytes, repeated over the range.
@@ -94,7 +96,8 @@ class PciTest : public testing::Test {
     return ports_->read(0, 0xcfc + (offset & 3), width);
   }
   void serve_posts() {
-    loop_->run_posted_until([] { return false; }, std::chrono::milliseconds(1));
+    loop_->stop();
+    loop_->run();
   }
 
   std::unique_ptr<EventLoop> loop_;

@@ -133,13 +133,18 @@ Result<PowerOnState> PowerOnState::capture(const Kvm& kvm, const Vcpu& vcpu) {
     state.msrs_.insert(state.msrs_.end(), rest.begin(), rest.begin() + done);
     rest = rest.subspan(std::min(rest.size(), static_cast<size_t>(done) + 1));
   }
+  // The counters of vCPUs captured at different times shall begin alike. KVM takes values that are written within a
+  // second as one set of counters, and a 0 (see kBootMsrs) as "like the others".
+  for (kvm_msr_entry& entry : state.msrs_)
+    if (entry.index == kTsc) entry.data = 1;
   return state;
 }
 
-Status PowerOnState::restore(Vcpu& vcpu) const {
+Status PowerOnState::restore(Vcpu& vcpu, bool joining) const {
   const int fd = vcpu.fd();
   // MSRs first: some, like those of the paravirtual clock, point into memory that the next boot will use.
   std::vector<kvm_msr_entry> entries = msrs_;
+  if (joining) std::erase_if(entries, [](const kvm_msr_entry& entry) { return entry.index == kTsc; });
   for (std::span<kvm_msr_entry> rest(entries); !rest.empty();) {
     int done = transfer_msrs(vcpu, kSetMsrs, rest);
     if (done < 0) return ioctl_error("resetting the MSRs of a vCPU (KVM_SET_MSRS)");

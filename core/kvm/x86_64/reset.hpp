@@ -17,8 +17,9 @@ class PowerOnState {
  public:
   // When CPUID has been set and the vCPU has not run.
   static Result<PowerOnState> capture(const Kvm& kvm, const Vcpu& vcpu);
-  // All registers, MSRs and the local APIC, then boot_vcpu(). The vCPU is parked.
-  Status restore(Vcpu& vcpu) const;
+  // All registers, MSRs and the local APIC, then boot_vcpu(). The vCPU is parked. `joining`: others run, and its time
+  // stamp counter goes with theirs; else it begins anew, as those of all others that are restored within a second.
+  Status restore(Vcpu& vcpu, bool joining = false) const;
 
  private:
   kvm_regs regs_{};

@@ -41,6 +41,8 @@ Answer query_plugins(VirtualMachine& vm, const json::object&, qmp::Context&) {
                        {"version", plugin.version},     {"state", state_name(plugin.state)},
                        {"tier", plugin.tier},           {"abi", plugin.abi},
                        {"drivers", std::move(drivers)}, {"devices", instances_of(vm, plugin.types)}};
+    if (!plugin.system_calls.empty())
+      entry["system-calls"] = json::array(plugin.system_calls.begin(), plugin.system_calls.end());
     if (!plugin.reason.empty()) entry["reason"] = plugin.reason;
     list.push_back(std::move(entry));
   }

@@ -36,30 +36,38 @@ std::string qom_path(uint32_t index) {
 Answer query_cpus(VirtualMachine& vm, const json::object&, qmp::Context&) {
   json::array list;
   if (!vm.has_platform()) return list;
-  for (uint32_t i = 0; i < vm.platform().vcpus().size(); ++i)
+  const Platform& platform = vm.platform();
+  for (uint32_t i = 0; i < platform.max_vcpus(); ++i) {
+    if (!platform.has_vcpu(i)) continue;
     list.push_back(json::object{{"arch", "x86"},
                                 {"current", true},
                                 {"qom_path", qom_path(i)},
                                 {"halted", false},
-                                {"props", place_of(vm.platform().topology(), i)},
+                                {"props", place_of(platform.topology(), i)},
                                 {"CPU", i},
-                                {"thread_id", vm.platform().vcpus().thread_id(i)}});
+                                {"thread_id", platform.vcpu_thread_id(i)}});
+  }
   return list;
 }
 
 Answer query_hotpluggable_cpus(VirtualMachine& vm, const json::object&, qmp::Context&) {
   json::array list;
   if (!vm.has_platform()) return list;
-  for (uint32_t i = 0; i < vm.platform().vcpus().size(); ++i)
-    list.push_back(json::object{{"type", "host-x86-cpu"},
-                                {"vcpus-count", 1},
-                                {"props", place_of(vm.platform().topology(), i)},
-                                {"qom-path", qom_path(i)}});
+  const char* driver = vm.machine().cpu_driver();
+  for (uint32_t i = 0; i < vm.platform().max_vcpus(); ++i) {
+    json::object cpu{{"type", driver ? driver : "host-x86-cpu"},
+                     {"vcpus-count", 1},
+                     {"cpu-id", i},
+                     {"props", place_of(vm.platform().topology(), i)}};
+    if (vm.platform().has_vcpu(i)) cpu["qom-path"] = qom_path(i);
+    list.push_back(std::move(cpu));
+  }
   return list;
 }
 
-Answer query_kvm(VirtualMachine&, const json::object&, qmp::Context&) {
-  return json::object{{"enabled", true}, {"present", true}};
+Answer query_kvm(VirtualMachine& vm, const json::object&, qmp::Context&) {
+  const bool enabled = !vm.has_platform() || !vm.platform().test_vm();
+  return json::object{{"enabled", enabled}, {"present", true}};
 }
 
 Answer query_target(VirtualMachine&, const json::object&, qmp::Context&) {
@@ -118,13 +126,14 @@ Answer query_vcpu_reg(VirtualMachine& vm, const json::object& arguments, qmp::Co
   constexpr std::string_view wrong = "not supported or arguments error";
   if (!id) return fail("{}: the argument 'addr' of 'query-vcpu-reg' is '{}', which is not hexadecimal.", wrong, text);
   const json::value& vcpu = arguments.at("vcpu");
-  const size_t count = vm.has_platform() ? vm.platform().vcpus().size() : 0;
-  if (!vcpu.is_int64() || vcpu.as_int64() < 0 || static_cast<uint64_t>(vcpu.as_int64()) >= count)
-    return fail("{}: there is no vCPU {}; the machine has {}, counted from 0.", wrong, json::serialize(vcpu), count);
+  const uint32_t end = vm.has_platform() ? vm.platform().vcpus().end() : 0;
+  if (!vcpu.is_int64() || vcpu.as_int64() < 0 || vcpu.as_int64() >= end ||
+      !vm.platform().vcpus().is_in(static_cast<uint32_t>(vcpu.as_int64())))
+    return fail("{}: there is no vCPU {}; query-cpus lists them.", wrong, json::serialize(vcpu));
   // A vCPU that runs would keep the answer waiting.
   if (!vm.platform().vcpus().all_paused())
     return fail("{}: the vCPUs run; 'stop' the machine before their registers are read.", wrong);
-  const Result<uint64_t> value = vm.platform().vcpus().vcpu(static_cast<size_t>(vcpu.as_int64())).one_reg(*id);
+  const Result<uint64_t> value = vm.platform().vcpus().vcpu(static_cast<uint32_t>(vcpu.as_int64())).one_reg(*id);
   if (!value) return fail("{}: {}", wrong, value.error().message);
   return json::value(fmt::format("{:X}", *value));
 }

@@ -205,6 +205,7 @@ constexpr qmp::Event kEvents[] = {
     {"STOP", "the vCPUs are paused", {}},
     {"RESUME", "the vCPUs run again", {}},
     {"POWERDOWN", "the power button was pressed", {}},
+    {"CPU_RESIZE", "the guest is told of a vCPU that has come or shall go", {}},
     {"DEVICE_DELETED", "a device is gone", kDeviceDeleted},
     {"BLOCK_IO_ERROR", "the host could not carry out a disk's request; at most once a second", kBlockIoError},
     {"BALLOON_CHANGED", "the guest's memory has changed", kBalloonChanged},

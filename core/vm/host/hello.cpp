@@ -67,15 +67,17 @@ nacre_status finish(const Status& status, nacre_error* slot, nacre_status code) 
 }
 
 void take_back(nacre_instance& instance) {
+  // A root port is the host's own all along.
+  const bool function = instance.pci_function() && !instance.pci_function()->is_port();
   size_t left = instance.regions.size() + instance.irqs.size() + (instance.virtio ? 1 : 0) + instance.pins +
-                (instance.balloon ? 1 : 0);
+                (instance.balloon ? 1 : 0) + (function ? 1 : 0);
   if (left) log::warn("plugin", "{} left {} resources behind; they are taken back.", instance.name(), left);
   while (!instance.regions.empty()) kMmio.release(instance.regions.back().get());
   while (!instance.irqs.empty()) kIrq.disconnect(instance.irqs.back().get());
   if (instance.virtio) kVirtio.detach(instance.virtio.get());
   while (instance.pins) kMemory.unpin(&instance);
   if (instance.balloon) kBalloon.detach(reinterpret_cast<nacre_balloon*>(&instance));
-  instance.own_function.reset();
+  instance.functions.clear();
   instance.powerdown = nullptr;
   kMemory.on_change(&instance, nullptr, nullptr);
   while (!instance.commands.empty()) forget_command(instance, instance.commands.back());

@@ -1,3 +1,4 @@
+#include "core/loop/clock.hpp"
 #include "core/vm/host/services.hpp"
 
 // The handles of plugins are the loop's own, with the loop that they belong to.
@@ -71,7 +72,7 @@ void timer_destroy(nacre_timer* timer) noexcept {
 void post(nacre_loop* loop, nacre_callback callback, void* opaque) noexcept {
   nacre_instance& instance = instance_of(loop);
   // Under the lock until it is posted: end_posts() drops either all of it or refuses it.
-  std::lock_guard lock(instance.posting->mutex);
+  MutexLock lock(instance.posting->mutex);
   if (!instance.posting->ended) instance.loop->post([=] { callback(opaque); }, &instance);
 }
 
@@ -79,17 +80,21 @@ void call(nacre_loop* loop, nacre_callback callback, void* opaque) noexcept {
   of_handle(loop)->call([=] { callback(opaque); });
 }
 
+uint64_t now(uint32_t clock) noexcept {
+  return clock == NACRE_CLOCK_REALTIME ? realtime_ns() : monotonic_ns();
+}
+
 }  // namespace
 
 void end_posts(nacre_instance& instance) {
   {
-    std::lock_guard lock(instance.posting->mutex);
+    MutexLock lock(instance.posting->mutex);
     instance.posting->ended = true;
   }
   instance.loop->drop(&instance);
 }
 
-const nacre_loop_v1 kLoop{sizeof(nacre_loop_v1), 0,    of,  is_current, watch, unwatch, timer, timer_arm,
-                          timer_destroy,         post, call};
+const nacre_loop_v1 kLoop{sizeof(nacre_loop_v1), 0,    of,   is_current, watch, unwatch, timer, timer_arm,
+                          timer_destroy,         post, call, now};
 
 }  // namespace nacre::services

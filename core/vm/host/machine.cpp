@@ -1,4 +1,6 @@
 // nacre.machine/1 and nacre.vcpu/1: what only machine types use.
+#include <algorithm>
+
 #include "core/vm/host/services.hpp"
 #include "core/vm/property_text.hpp"
 #include "core/vm/virtual_machine.hpp"
@@ -45,13 +47,26 @@ nacre_status pci_host(nacre_instance* machine, const nacre_pci_host* wanted, nac
   return finish(platform(machine).add_pci(*wanted), slot);
 }
 
-nacre_status pci_function(nacre_instance* machine, const nacre_pci_function* wanted, nacre_error* slot) noexcept {
-  PciTree* tree = platform(machine).pci();
-  return finish(tree ? tree->add_function(*wanted) : fail("the machine has no PCI host yet."), slot);
+nacre_status pci_place(nacre_instance* machine, nacre_pci* pci, uint8_t devfn, uint8_t multifunction,
+                       nacre_error* slot) noexcept {
+  auto& own = machine->functions;
+  auto found = std::find_if(own.begin(), own.end(), [&](auto& function) { return function.get() == function_of(pci); });
+  if (found == own.end())
+    return finish(fail("the function is placed already, or another's; this is a defect of the machine's plugin."),
+                  slot);
+  (*found)->set_multifunction(multifunction != 0);
+  std::unique_ptr<pci::PciFunction> function = std::move(*found);
+  own.erase(found);
+  return finish(platform(machine).pci()->add_function(std::move(function), devfn), slot);
 }
 
 void pci_ecam(nacre_instance* machine, uint64_t base, uint32_t buses) noexcept {
   if (PciTree* tree = platform(machine).pci()) tree->host().place_ecam(base, buses);
+}
+
+void cpu_ejected(nacre_instance* machine, uint32_t index) noexcept {
+  VirtualMachine& vm = machine->vm;
+  vm.loop().post_alone([&vm, index] { vm.devices().ejected(index); });
 }
 
 nacre_status set_x86_state(nacre_instance* machine, uint32_t index, const nacre_x86_state* state,
@@ -61,17 +76,9 @@ nacre_status set_x86_state(nacre_instance* machine, uint32_t index, const nacre_
 
 }  // namespace
 
-const nacre_machine_v1 kMachine{sizeof(nacre_machine_v1),
-                                0,
-                                add_ram,
-                                x86_platform,
-                                virtio_mmio_window,
-                                device,
-                                replaceable_slot,
-                                load_file,
-                                pci_host,
-                                pci_function,
-                                pci_ecam};
+const nacre_machine_v1 kMachine{
+    sizeof(nacre_machine_v1), 0,         add_ram,  x86_platform, virtio_mmio_window, device,
+    replaceable_slot,         load_file, pci_host, pci_place,    pci_ecam,           cpu_ejected};
 const nacre_vcpu_v1 kVcpu{sizeof(nacre_vcpu_v1), 0, set_x86_state};
 
 }  // namespace nacre::services

@@ -25,7 +25,7 @@ nacre_status command(nacre_instance* instance, const char* name, const char* hel
     return fail("{}", words.text("the plugin refused the command without a reason."));
   };
   Status added = monitor->add_command(name, help ? help : "", call);
-  if (added) instance->commands.push_back(name);
+  if (added) instance->commands.emplace_back(name);
   return finish(added, slot);
 }
 
@@ -45,6 +45,7 @@ nacre_status event(nacre_instance* instance, const char* name, const char* json)
 
 }  // namespace
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): the name may be one of those that are erased
 void forget_command(nacre_instance& instance, std::string name) {
   if (instance.vm.monitor()) instance.vm.monitor()->remove_command(name);
   std::erase(instance.commands, name);

@@ -4,6 +4,7 @@
 #include <nacre/abi/registry.h>
 
 #include "core/vm/instance.hpp"
+#include "core/vm/plugin_function.hpp"
 
 namespace nacre::services {
 
@@ -38,6 +39,9 @@ void take_back(nacre_instance& instance);
 
 // Removes a QMP command that the instance has added.
 void forget_command(nacre_instance& instance, std::string name);
+
+// What a plugin's handle of its PCI function stands for.
+PluginFunction* function_of(nacre_pci* pci);
 
 // The C status for an outcome, with its words in the slot.
 nacre_status finish(const Status& status, nacre_error* slot, nacre_status code = NACRE_INVALID);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <nacre/host.hpp>
 #include <nacre/result.hpp>
+#include <new>
 
 namespace nacre::sdk {
 
@@ -38,6 +39,9 @@ template <typename Body>
 nacre_status guard(nacre_error* slot, Body body) noexcept {
   try {
     return finish(slot, body());
+  } catch (const std::bad_alloc&) {
+    say(slot, "the host has no memory for it");  // the host's fault, and not the plugin's
+    return NACRE_NO_MEMORY;
   } catch (const std::exception& thrown) {
     say(slot, thrown.what());
   } catch (...) {

@@ -14,12 +14,14 @@ class [[nodiscard]] Expected {
  public:
   Expected(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: `return value;` is the point
   Expected(E error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: likewise
-  // What turns into a T by itself does so on `return` as well.
+  // What turns into a T by itself does so on `return` as well. The constraint keeps copies and moves out.
+  // NOLINTBEGIN(google-explicit-constructor, bugprone-forwarding-reference-overload)
   template <typename U>
   requires(std::is_convertible_v<U, T> && !std::is_convertible_v<U, E> &&
            !std::is_same_v<std::remove_cvref_t<U>, Expected> && !std::is_same_v<std::remove_cvref_t<U>, T>)
       Expected(U&& value)
-      : state_(std::in_place_index<0>, std::forward<U>(value)) {}  // NOLINT: likewise
+      : state_(std::in_place_index<0>, std::forward<U>(value)) {}
+  // NOLINTEND(google-explicit-constructor, bugprone-forwarding-reference-overload)
 
   explicit operator bool() const { return state_.index() == 0; }
   T& operator*() & { return checked(); }

@@ -1,10 +1,21 @@
 // The event loop of a device, with handles that give back what they took.
 #pragma once
 
+#include <cstddef>
+#include <ctime>
 #include <nacre/boundary.hpp>
 #include <utility>
 
 namespace nacre::sdk {
+
+// [any] Nanoseconds of NACRE_CLOCK_MONOTONIC or NACRE_CLOCK_REALTIME, in which timers run: virtual under a test. A host
+// of before has no other time than the kernel's.
+inline uint64_t now(uint32_t clock = NACRE_CLOCK_MONOTONIC) {
+  if (host.loop && host.loop->size > offsetof(nacre_loop_v1, now)) return host.loop->now(clock);
+  timespec time{};
+  ::clock_gettime(clock == NACRE_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
 
 // Calls `ready(opaque)` on the loop while it lives. Movable.
 class Watch {

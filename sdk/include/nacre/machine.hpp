@@ -18,6 +18,8 @@ class Machine {
   virtual Status place(const nacre_device_desc& device, nacre_placement& placement) = 0;
   virtual void displace(const nacre_placement& placement) = 0;
   virtual Status boot(nacre_error* slot) = 0;
+  // Of a machine M with `static constexpr const char* kCpuDriver`: see nacre_machine_ops.
+  virtual void cpu_changed(uint32_t, bool) {}
 
  protected:
   nacre_instance* instance() const { return instance_; }
@@ -59,9 +61,16 @@ struct MachineTable {
   static nacre_status boot(void* self, nacre_error* slot) noexcept {
     return boundary::guard(slot, [&] { return of(self)->boot(slot); });
   }
+  static void cpu_changed(void* self, uint32_t index, uint32_t plugged) noexcept {
+    of(self)->cpu_changed(index, plugged != 0);
+  }
+  static constexpr const char* cpu_driver() {
+    if constexpr (requires { M::kCpuDriver; }) return M::kCpuDriver;
+    return nullptr;
+  }
 
   static constexpr nacre_machine_ops kOps{
-      sizeof(nacre_machine_ops), 0, create, destroy, layout, build, place, displace, boot};
+      sizeof(nacre_machine_ops), 0, create, destroy, layout, build, place, displace, boot, cpu_driver(), cpu_changed};
 };
 
 template <typename M, size_t N>

@@ -15,15 +15,16 @@ class MemoryView {
   MemoryView() = default;
   explicit MemoryView(const nacre_memory_view* view) : view_(view) {}
 
-  // Returns the host address of guest-physical [gpa, gpa + length), or NULL when it is not wholly inside one mapped
-  // region (length 0 is inside none).
+  // Returns the host address of guest-physical [gpa, gpa + length), or NULL when it is not wholly mapped at one
+  // stretch: inside one region, or in several that go on in both (length 0 is inside none).
   uint8_t* translate(uint64_t gpa, uint64_t length) const {
     if (length == 0 || !view_) return nullptr;
     for (uint32_t i = 0; i < view_->n_regions; ++i) {
       const nacre_memory_region& region = at(i);
       uint64_t offset = gpa - region.gpa;
-      if (gpa >= region.gpa && offset < region.len)
-        return region.hva && length <= region.len - offset ? region.hva + offset : nullptr;
+      if (gpa < region.gpa || offset >= region.len) continue;
+      return region.hva && (length <= region.len - offset || goes_on(i, offset, length)) ? region.hva + offset
+                                                                                         : nullptr;
     }
     return nullptr;
   }
@@ -34,7 +35,7 @@ class MemoryView {
     return hva ? std::span<uint8_t>(hva, length) : std::span<uint8_t>();
   }
 
-  // Copies; false, with nothing copied, when the range is not wholly inside one mapped region.
+  // Copies; false, with nothing copied, when translate() finds none.
   bool write(uint64_t gpa, const void* from, uint64_t length) const {
     uint8_t* to = translate(gpa, length);
     if (to) std::memcpy(to, from, length);
@@ -50,6 +51,14 @@ class MemoryView {
   const nacre_memory_region& operator[](uint32_t i) const { return at(i); }
 
  private:
+  // Whether [offset, offset + length) of region i, which is longer than that, lies in the regions that follow.
+  bool goes_on(uint32_t i, uint64_t offset, uint64_t length) const {
+    const uint8_t* hva = at(i).hva;
+    uint64_t reach = at(i).len;  // bytes mapped at one stretch from the region's begin
+    for (uint64_t gpa = at(i).gpa; length > reach - offset; reach += at(i).len)
+      if (++i == view_->n_regions || at(i).gpa - gpa != reach || !at(i).hva || at(i).hva != hva + reach) return false;
+    return true;
+  }
   const nacre_memory_region& at(uint32_t i) const {
     const auto* first = reinterpret_cast<const uint8_t*>(view_->regions);
     return *reinterpret_cast<const nacre_memory_region*>(first + static_cast<size_t>(i) * view_->region_size);

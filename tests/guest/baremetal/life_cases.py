@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import time
+from unittest import mock
 
 import kvm_probe
 import qmp_client
@@ -140,12 +141,17 @@ def ends_by_acpi_sleep(bench):
 
 
 def acpi_reset_boots_again(bench):
+    """Once for each boot, though the guest goes on asking until it is stopped."""
     with bench.start(f"test=identity exit=reset reset={RESET_PORT:#x}:1") as guest, guest.connect() as qmp:
         for _ in range(3):
             guest.until(r"^BOOT ")
             check(qmp.wait_event("RESET")["data"].get("guest") is True, "RESET does not say that the guest asked")
         guest.until(r"^BOOT ")
+        qmp.execute("stop")
         guest.terminate()
+        boots = len(re.findall(r"^BOOT ", guest.console, re.MULTILINE))
+        resets = sum(event["event"] == "RESET" for event in qmp.events)
+        check(resets <= boots, f"{resets} resets and {boots} boots")
 
 
 def halted_guest_costs_nothing(bench):
@@ -217,6 +223,97 @@ def daemon(bench):
                 os.kill(pid, signal.SIGKILL)
 
 
+def _without_leak_search():
+    """For machines that cannot read /proc any more, by way of which a sanitizer looks for leaks."""
+    return mock.patch.dict(os.environ, {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:detect_leaks=0"})
+
+
+def privileges_are_given_up(bench):
+    """-runas and -chroot: every thread is an ordinary user's, in a directory of its own, before the guest runs, and gains
+    nothing back; the guest's disk, opened before, works, and what is plugged in later is looked for in there."""
+    jail = bench.scratch / "jail"
+    jail.mkdir(exist_ok=True)
+    jail.chmod(0o755)
+    (jail / "inside.img").write_bytes(bytes(1 << 20))
+    os.chown(jail / "inside.img", 65534, 65534)
+    outside = bench.scratch / "outside.img"
+    outside.write_bytes(bytes(1 << 20))
+    for user in ("nobody", "65534:65534"):
+        more = ["-runas", user, "-chroot", jail, "-object", "iothread,id=io0", "-S"]
+        with _without_leak_search(), bench.start("test=iops,spin n=100 depth=4 every=20000", cpus=2, more=more) as guest, \
+                guest.connect() as qmp:
+            pid = guest.process.pid
+            tasks = list(pathlib.Path(f"/proc/{pid}/task").iterdir())
+            check(len(tasks) >= 4, f"there are {len(tasks)} threads")
+            for task in tasks:
+                status = (task / "status").read_text()
+                for line in (r"Uid:\t65534\t65534\t65534\t65534", r"Gid:\t65534\t65534\t65534\t65534",
+                             r"Cap(Eff|Prm):\t0{16}", r"NoNewPrivs:\t1"):
+                    check(re.search(f"^{line}$", status, re.MULTILINE), f"{task} is without {line}: {status}")
+                check(not re.search(r"^Groups:\t(0 |.* 0 )", status, re.MULTILINE), f"{task} is in root's group")
+                check(os.listdir(task / "root") == ["inside.img"], f"the root of {task} has {os.listdir(task / 'root')}")
+            # Nothing else is mounted there, so that root itself would find no way out
+            mounts = pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+            if "without a mount namespace" in guest.log:  # where this process has no such right itself
+                check(not mounts, f"its root is below these mounts: {mounts}")
+            else:
+                check(len(mounts) == 1 and mounts[0].split()[4] == "/", f"these are mounted: {mounts}")
+            qmp.execute("cont")
+            guest.until(r"^IOPS n=100 ", bench.seconds(30))
+            refused = {"node-name": "d1", "file": {"driver": "file", "filename": str(outside)}}
+            try:
+                qmp.execute("blockdev-add", **refused)
+                check(False, "a disk outside of the directory can be added")
+            except qmp_client.QmpError as error:
+                check("outside.img" in str(error), f"it says: {error}")
+            qmp.execute("blockdev-add", **{"node-name": "d1", "file": {"driver": "file", "filename": "/inside.img"}})
+            qmp.execute("quit")
+            guest.wait_exit(bench.seconds(5))
+        bench.qmp_path.unlink(missing_ok=True)  # which an ordinary user cannot
+
+
+def files_are_closed(bench):
+    """-landlock: what the command line names is open, later only what it allows, to be read or written as it says; plugins
+    still come. Inherited descriptors that the command line does not name are closed."""
+    folders = {name: bench.scratch / name for name in ("read", "write", "other")}
+    for folder in folders.values():
+        folder.mkdir(exist_ok=True)
+        for name in ("disk.img", "second.img", "third.img"):
+            (folder / name).write_bytes(bytes(1 << 20))
+    single = bench.scratch / "single.img"
+    single.write_bytes(bytes(1 << 20))
+    more = ["-landlock", folders["read"], "-landlock", f"path={folders['write']},access=rw", "-landlock", single,
+            "-drive", "id=handed,file=/dev/fd/8,readonly=on,direct=off"]
+    words = bench.arguments("test=iops,spin n=100 depth=4 every=20000", more=more)
+    with _without_leak_search(), bench.run(["sh", "-c", 'exec "$@" 8<"$0" 9</dev/null', single, *words]) as guest, \
+            guest.connect() as qmp:
+        held = {name: os.readlink(f"/proc/{guest.process.pid}/fd/{name}")
+                for name in os.listdir(f"/proc/{guest.process.pid}/fd")}
+        check(held.get("8") == str(single), f"the descriptor that the command line names is gone: {held}")
+        check(held.get("9") != "/dev/null", f"a descriptor that nobody named is kept: {held}")
+
+        def add(name, path, read_only):
+            qmp.execute("blockdev-add", **{"node-name": name, "read-only": read_only, "cache": {"direct": False},
+                                           "file": {"driver": "file", "filename": str(path)}})
+
+        add("d1", folders["read"] / "disk.img", True)
+        add("d2", folders["write"] / "disk.img", False)
+        add("d3", folders["read"] / "second.img", True)
+        for number, (path, read_only) in enumerate([(folders["other"] / "disk.img", True),
+                                                    (folders["read"] / "third.img", False),
+                                                    (folders["read"] / ".." / "other" / "disk.img", True)]):
+            try:
+                add(f"r{number}", path, read_only)
+                check(False, f"{path} can be opened, read-only: {read_only}")
+            except qmp_client.QmpError as error:
+                check("no permission to open" in str(error), f"it says: {error}")
+        guest.until(r"^IOPS n=100 ", 30)
+        # A plugin that nothing has named so far
+        qmp.execute("plugin-load", file=str(bench.plugins / "virtio-rng.so"))
+        qmp.execute("quit")
+        guest.wait_exit(bench.seconds(5))
+
+
 # Reads the processor's bits with POPCNT, which KVM's instruction emulator does not know, and sleeps
 POPCNT_THEN_SLEEP = bytes.fromhex("f30fb8c0 f4 ebfd")
 CODE_ADDRESS = 0x1000000
@@ -262,5 +359,5 @@ def kernel_that_a_software_kvm_cannot_execute(bench):
 CASES = [pause_and_resume_100_times, pause_four_processors, start_paused, stop_with_io_in_flight,
          stop_with_io_in_flight_threads, stop_with_io_in_flight_iothread, quit_while_paused_with_io_in_flight,
          system_reset_under_load, reset_while_paused, ends_by_triple_fault, ends_by_acpi_sleep,
-         acpi_reset_boots_again, halted_guest_costs_nothing, sigterm_ends_in_order, daemon,
+         acpi_reset_boots_again, halted_guest_costs_nothing, sigterm_ends_in_order, daemon, privileges_are_given_up, files_are_closed,
          kernel_that_a_software_kvm_cannot_execute]

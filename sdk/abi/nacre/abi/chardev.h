@@ -1,4 +1,4 @@
-/* Character back ends: standard input and output, files, sockets, by name. */
+/* Character back ends: standard input and output, files, sockets, by name. No event comes inside read() or write(). */
 #ifndef NACRE_ABI_CHARDEV_H
 #define NACRE_ABI_CHARDEV_H
 

@@ -14,6 +14,9 @@ enum {
   NACRE_LOOP_EDGE = 1u << 2 /* once per change: an eventfd need not be read, which saves a system call each time */
 };
 
+/* CLOCK_MONOTONIC and CLOCK_REALTIME. */
+enum { NACRE_CLOCK_MONOTONIC = 0, NACRE_CLOCK_REALTIME = 1 };
+
 #define NACRE_EXT_LOOP "nacre.loop/1"
 typedef struct nacre_loop_v1 {
   uint32_t size;
@@ -40,6 +43,9 @@ typedef struct nacre_loop_v1 {
   void (*post)(nacre_loop *loop, nacre_callback callback, void *opaque) NACRE_NOEXCEPT;
   /* [any] Runs it on the loop and waits; at once when called on the loop itself. */
   void (*call)(nacre_loop *loop, nacre_callback callback, void *opaque) NACRE_NOEXCEPT;
+  /* [any] Nanoseconds of one of NACRE_CLOCK_*, in which timers run: under a test that drives the machine the time is
+   * virtual, so devices ask here and not the kernel. */
+  uint64_t (*now)(uint32_t clock) NACRE_NOEXCEPT;
 } nacre_loop_v1;
 
 #endif

@@ -2,11 +2,20 @@
  *
  * A machine is the one place that knows an address map, an interrupt layout and a boot protocol. The host asks it in
  * this order: create -> layout -> build -> place (once for each device that the user adds) -> boot; boot again for each
- * reset. All on [main], with the vCPUs not running. */
+ * reset. All on [main], with the vCPUs not running.
+ *
+ * vCPUs that come and go: a device on the bus "cpu" is one, and comes as every device does, by place(), which chooses
+ * its number. The host makes the vCPU, which waits for INIT and SIPI, and calls cpu_changed; to take it away it calls
+ * cpu_changed again, the guest lets go of it, and the machine says so by cpu_ejected(). */
 #ifndef NACRE_ABI_MACHINE_H
 #define NACRE_ABI_MACHINE_H
 
-#include <nacre/abi/base.h>
+#include <nacre/abi/pci.h>
+#include <nacre/abi/ram.h>
+
+/* No vCPU will ever run: a test reads and writes what a guest would. Without a kernel and without firmware the machine
+ * is complete then, and boot() loads nothing. */
+enum { NACRE_MACHINE_NO_VCPUS = 1 };
 
 typedef struct nacre_machine_config {
   uint32_t size;
@@ -18,6 +27,14 @@ typedef struct nacre_machine_config {
   const char *initrd;
   const char *append;         /* the kernel's command line; never NULL */
   const char *serial_chardev; /* the back end of the first serial port; NULL: the user wants none */
+  const nacre_ram *ram;       /* never NULL; valid from layout() on */
+  /* Firmware in flash, units 0 and 1 of -drive if=pflash: the drive's id (NULL: there is none; unit 1 only with unit 0),
+   * its length in bytes, and its image as a descriptor that can be read and is the host's. */
+  const char *flash_drive[2];
+  uint64_t flash_length[2];
+  int32_t flash_fd[2];
+  uint32_t flags;             /* NACRE_MACHINE_* */
+  uint32_t reserved2;
 } nacre_machine_config;
 
 /* A device that wants a place. */
@@ -33,10 +50,13 @@ typedef struct nacre_device_desc {
   const char *lun;
   uint8_t hot;               /* it comes while the guest runs */
   uint8_t reserved[7];
+  int64_t cpu_id;            /* on the bus "cpu": the number that the user wants; -1: none given */
+  uint8_t port;              /* it is a root port, with a bus below */
+  uint8_t reserved2[7];
 } nacre_device_desc;
 
-/* PCI: the host finds the place on the buses of pci_host() by the user's bus= and addr=. */
-enum { NACRE_PLACE_NONE = 0, NACRE_PLACE_VIRTIO_MMIO = 1, NACRE_PLACE_PCI = 2 };
+/* PCI: the host finds the place on the buses of pci_host() by the user's bus= and addr=. CPU: `slot` is the vCPU. */
+enum { NACRE_PLACE_NONE = 0, NACRE_PLACE_VIRTIO_MMIO = 1, NACRE_PLACE_PCI = 2, NACRE_PLACE_CPU = 3 };
 
 typedef struct nacre_placement {
   uint32_t size;
@@ -64,6 +84,10 @@ typedef struct nacre_machine_ops {
   void (*displace)(void *self, const nacre_placement *placement) NACRE_NOEXCEPT;
   /* Describes the machine to its guest, loads the kernel, sets the first vCPU's state. */
   nacre_status (*boot)(void *self, nacre_error *error) NACRE_NOEXCEPT;
+  /* The driver whose devices are vCPUs that come and go; NULL: the machine's vCPUs stay as they are. */
+  const char *cpu_driver;
+  /* [main, also while the vCPUs run] vCPU `index` is there (1) or shall go (0): tell the guest. */
+  void (*cpu_changed)(void *self, uint32_t index, uint32_t plugged) NACRE_NOEXCEPT;
 } nacre_machine_ops;
 
 enum { NACRE_IRQCHIP_FULL = 1 }; /* PIC, IOAPIC and local APICs in the kernel */
@@ -99,28 +123,6 @@ typedef struct nacre_pci_host {
   void *port_opaque;
 } nacre_pci_host;
 
-/* A function of the chipset that has a configuration space and nothing else: no BARs, no interrupts. */
-typedef struct nacre_pci_function {
-  uint32_t size;
-  uint8_t devfn;             /* on the root bus: slot * 8 + function */
-  uint8_t multifunction;     /* other functions of the slot follow */
-  uint8_t revision;
-  uint8_t reserved;
-  uint16_t vendor_id;
-  uint16_t device_id;
-  uint16_t subsystem_vendor_id;
-  uint16_t subsystem_id;
-  uint32_t class_code;       /* 24 bits: base class, subclass, programming interface */
-  uint32_t reserved2;
-  const char *name;          /* begins sentences: "the LPC bridge" */
-  const uint8_t *content;    /* 256 bytes, of which 0x40 and up count; NULL: zeroes. Copied. */
-  const uint8_t *writable;   /* likewise: the bits that the guest may write */
-  /* [vcpu, or main in a reset] The guest has written bytes of 0x40 and up, or a reset has put `content` back; `config`
-   * are 256 bytes as they are now, valid during the call. One call at a time for all functions. May be NULL. */
-  void (*written)(void *opaque, const uint8_t *config, uint32_t offset, uint32_t width) NACRE_NOEXCEPT;
-  void *opaque;
-} nacre_pci_function;
-
 #define NACRE_EXT_MACHINE "nacre.machine/1"
 typedef struct nacre_machine_v1 {
   uint32_t size;
@@ -150,12 +152,16 @@ typedef struct nacre_machine_v1 {
                             nacre_error *error) NACRE_NOEXCEPT;
   /* [main, in build] Makes the PCI host, once; takes the four lines of INTx. */
   nacre_status (*pci_host)(nacre_instance *machine, const nacre_pci_host *host, nacre_error *error) NACRE_NOEXCEPT;
-  /* [main, in build, after pci_host] */
-  nacre_status (*pci_function)(nacre_instance *machine, const nacre_pci_function *function,
-                               nacre_error *error) NACRE_NOEXCEPT;
+  /* [main, in build, after pci_host] Puts a function that the machine has made by nacre.pci/1, complete, at a place of
+   * the root bus: slot * 8 + function; `multifunction`: others of the slot follow. The host keeps it from then on. */
+  nacre_status (*pci_place)(nacre_instance *machine, nacre_pci *pci, uint8_t devfn, uint8_t multifunction,
+                            nacre_error *error) NACRE_NOEXCEPT;
   /* [any] Moves the memory-mapped configuration, once the access under way has ended; 0 buses turn it off. A reset puts
    * it back. */
   void (*pci_ecam)(nacre_instance *machine, uint64_t base, uint32_t buses) NACRE_NOEXCEPT;
+  /* [any] The guest has let go of vCPU `index`, or never will use it: the device that it is goes, soon, on [main]. One
+   * that is no device stays. */
+  void (*cpu_ejected)(nacre_instance *machine, uint32_t index) NACRE_NOEXCEPT;
 } nacre_machine_v1;
 
 #endif

@@ -32,6 +32,12 @@ typedef struct nacre_mmio_v1 {
    * eventfd inside the kernel and comes to write() no more. The host owns the descriptor and ends it with the range. */
   nacre_status (*ioeventfd)(nacre_mmio_region *region, uint64_t offset, uint32_t width, uint8_t match, uint64_t value,
                             int32_t *fd, nacre_error *error) NACRE_NOEXCEPT;
+  /* [main, vcpu; the first time main] From now on the guest reads and executes the first `length` bytes of the range
+   * straight from `memory`, without an exit; what the device stores there it sees at once. Its writes still come to
+   * write(). NULL ends that: reads come to read() again, and nothing there can be executed. Memory-mapped ranges only;
+   * base, `memory` and length are multiples of 4096. `memory` stays the caller's and mapped until another, NULL, or
+   * release(). One call at a time for a range. */
+  nacre_status (*map)(nacre_mmio_region *region, void *memory, uint64_t length, nacre_error *error) NACRE_NOEXCEPT;
 } nacre_mmio_v1;
 
 #endif

@@ -4,7 +4,10 @@
  * endian, followed by `json_size` bytes of UTF-8 JSON (at most NACRE_NOTE_JSON_MAX):
  *   {"id", "name", "version", "vendor", "license", "homepage", "support",
  *    "provides": [{"kind": "device"|"machine"|"block"|"net"|"chardev", "name", "aliases": [..], "bus"}],
- *    "requires": [extension ids], "optional": [extension ids], "sandbox": {..}}
+ *    "requires": [extension ids], "optional": [extension ids],
+ *    "sandbox": {"system-calls": [names]}}
+ * "system-calls" are those that its code makes beyond what the host's sandbox allows every plugin: the host lets its main
+ * thread, iothreads, vCPUs' threads and the plugin's own make them. A host that does not know them goes without.
  * The host reads it from the file with every offset checked, so nothing of the plugin runs before it is accepted.
  */
 #ifndef NACRE_ABI_NOTE_H

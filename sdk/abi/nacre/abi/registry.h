@@ -23,6 +23,7 @@
 #include <nacre/abi/pci.h>
 #include <nacre/abi/props.h>
 #include <nacre/abi/qmp.h>
+#include <nacre/abi/ram.h>
 #include <nacre/abi/rng.h>
 #include <nacre/abi/state.h>
 #include <nacre/abi/vcpu.h>
@@ -46,8 +47,8 @@
   X(NACRE_EXT_RNG, nacre_rng_v1, 0)               \
   X(NACRE_EXT_BALLOON, nacre_balloon_v1, 0)       \
   X(NACRE_EXT_NET, nacre_net_v1, 0)               \
+  X(NACRE_EXT_PCI, nacre_pci_v1, 0)               \
   X(NACRE_EXT_MACHINE, nacre_machine_v1, 1)       \
-  X(NACRE_EXT_PCI, nacre_pci_v1, 1)               \
   X(NACRE_EXT_VCPU, nacre_vcpu_v1, 1)
 
 #endif

@@ -9,7 +9,7 @@ Fetcher::Fetcher(HttpClient& client, nacre_instance* instance, nacre_loop* loop,
 
 Fetcher::~Fetcher() {
   {
-    std::lock_guard lock(mutex_);
+    nacre::sdk::MutexLock lock(mutex_);
     ending_ = true;
   }
   changed_.notify_one();
@@ -18,21 +18,21 @@ Fetcher::~Fetcher() {
 
 void Fetcher::submit(Job& job) {
   {
-    std::lock_guard lock(mutex_);
+    nacre::sdk::MutexLock lock(mutex_);
     waiting_.push_back(&job);
   }
   changed_.notify_one();
 }
 
 std::vector<Job*> Fetcher::take_done() {
-  std::lock_guard lock(mutex_);
+  nacre::sdk::MutexLock lock(mutex_);
   return std::exchange(done_, {});
 }
 
 void Fetcher::run() {
-  std::unique_lock lock(mutex_);
+  nacre::sdk::MutexLock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return ending_ || !waiting_.empty(); });
+    while (!ending_ && waiting_.empty()) changed_.wait(lock);
     if (ending_) return;
     Job* job = waiting_.front();
     waiting_.pop_front();

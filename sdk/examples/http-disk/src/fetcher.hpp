@@ -3,9 +3,8 @@
 
 #include <nacre/abi/loop.h>
 
-#include <condition_variable>
 #include <deque>
-#include <mutex>
+#include <nacre/mutex.hpp>
 #include <thread>
 #include <vector>
 
@@ -45,11 +44,11 @@ class Fetcher {
   const nacre_callback wake_;
   void* const opaque_;
 
-  std::mutex mutex_;  // guards the four below
-  std::condition_variable changed_;
-  std::deque<Job*> waiting_;
-  std::vector<Job*> done_;
-  bool ending_ = false;
+  nacre::sdk::Mutex mutex_;
+  nacre::sdk::Condition changed_;
+  std::deque<Job*> waiting_ NACRE_GUARDED_BY(mutex_);
+  std::vector<Job*> done_ NACRE_GUARDED_BY(mutex_);
+  bool ending_ NACRE_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

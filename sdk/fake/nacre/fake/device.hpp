@@ -25,6 +25,8 @@ class Device {
   void realize();
   // Throws as well where the device keeps anything of the host's.
   void unrealize();
+  // As a guest that resets a device that is not virtio, or the machine.
+  void reset();
   // As a virtual machine that stops for a moment: waits until nothing is in flight, for at most two seconds.
   void quiesce();
   void resume();

@@ -9,6 +9,8 @@
 #include <memory>
 #include <nacre/fake/loop.hpp>
 #include <nacre/fake/memory.hpp>
+#include <nacre/fake/pci.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,7 @@ struct nacre_mmio_region {
   nacre_mmio_ops ops;
   void* opaque;
   std::vector<int> ioeventfds;
+  std::span<uint8_t> mapped{};  // what the guest reads there without an exit
 };
 
 struct nacre_virtio {
@@ -89,6 +92,8 @@ struct nacre_instance {
   std::list<nacre_irq> irqs;
   std::list<nacre_mmio_region> regions;
   std::unique_ptr<nacre_virtio> virtio;
+  std::unique_ptr<nacre_pci> pci;
+  bool pci_port = false;  // the function is a root port, which is the host's
   std::unique_ptr<nacre_balloon> balloon;
   std::unique_ptr<nacre::fake::BackEnds> back_ends;
   nacre_callback power_button = nullptr;
@@ -100,6 +105,8 @@ struct nacre_instance {
   std::vector<uint32_t> requests;  // NACRE_REQUEST_*
   std::vector<std::string> log;
 
+  // What a vCPU can reach of the device: I/O ranges and BARs.
+  std::vector<nacre_mmio_region*> reachable();
   // In words, what the device still holds of the host's; "" when it holds nothing.
   std::string held() const;
 };

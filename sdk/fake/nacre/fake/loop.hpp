@@ -7,7 +7,7 @@
 #include <functional>
 #include <list>
 #include <memory>
-#include <mutex>
+#include <nacre/mutex.hpp>
 #include <thread>
 #include <vector>
 
@@ -49,8 +49,12 @@ struct nacre_loop {
   bool run_until(const std::function<bool()>& done, std::chrono::milliseconds timeout);
   // Serves what is ready now, and what comes of it, until nothing is; at most for `timeout`.
   void settle(std::chrono::milliseconds timeout = std::chrono::milliseconds(200));
+  // Serves what is ready at this moment, without waiting; false when there was nothing.
+  bool serve() { return serve_once(0); }
   // Lets that much time pass at once for this loop's timers, and serves those that are due.
   void advance(std::chrono::nanoseconds time);
+  // The same, with the timers left to whoever serves the loop next.
+  void let_pass(std::chrono::nanoseconds time) { advanced_ += static_cast<uint64_t>(time.count()); }
   // The loop's clock, in nanoseconds: the monotonic one and what advance() has added.
   uint64_t now() const;
 
@@ -69,6 +73,6 @@ struct nacre_loop {
   uint64_t advanced_ = 0;  // nanoseconds
   std::list<std::unique_ptr<nacre_watch>> watches_;
   std::list<std::unique_ptr<nacre_timer>> timers_;
-  std::mutex mutex_;
-  std::vector<std::function<void()>> posts_;
+  nacre::sdk::Mutex mutex_;
+  std::vector<std::function<void()>> posts_ NACRE_GUARDED_BY(mutex_);
 };

@@ -1,0 +1,34 @@
+// The accesses of a test, made as a vCPU's would be: to memory slots, to eventfds, to devices.
+#pragma once
+
+#include <cstdint>
+
+#include "core/bus/address_space.hpp"
+#include "core/vm/qtest/test_vm.hpp"
+
+namespace nacre::qtest {
+
+// Main thread only.
+class Access {
+ public:
+  Access(TestVm& vm, AddressSpace& memory, AddressSpace& ports) : vm_(vm), memory_(memory), ports_(ports) {}
+
+  // One access of 1, 2, 4 or 8 bytes. What nobody answers for reads as all ones, and a write to it is lost.
+  uint64_t load(uint64_t address, uint32_t width);
+  void store(uint64_t address, uint32_t width, uint64_t value);
+  // Any number of bytes: memory is copied, devices are accessed by aligned widths of at most 4.
+  void read(uint64_t address, uint8_t* to, uint64_t length);
+  void write(uint64_t address, const uint8_t* from, uint64_t length);
+  // One access of 1, 2 or 4 bytes to ports.
+  uint64_t in(uint16_t port, uint32_t width) { return ports_.read(kReader, port, width); }
+  void out(uint16_t port, uint32_t width, uint64_t value);
+
+ private:
+  static constexpr uint32_t kReader = 0;  // there is no vCPU 0
+
+  TestVm& vm_;
+  AddressSpace& memory_;
+  AddressSpace& ports_;
+};
+
+}  // namespace nacre::qtest

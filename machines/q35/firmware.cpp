@@ -1,0 +1,92 @@
+#include "machines/q35/firmware.hpp"
+
+#include <algorithm>
+
+#include "machines/common/x86_machine.hpp"
+
+namespace nacre::q35 {
+namespace {
+
+using sdk::ErrorSlot;
+using sdk::fail;
+using sdk::host;
+using sdk::Result;
+using sdk::Status;
+
+constexpr uint64_t kFlashEnd = 4 * machine::kGiB;
+constexpr uint64_t kFlashMost = 16 * machine::kMiB;  // below are the interrupt controllers
+constexpr uint64_t kSector = 4096;
+// A processor in real mode sees the end of the firmware here.
+constexpr uint64_t kShadowEnd = machine::kMiB;
+constexpr uint64_t kShadowMost = 128 << 10;
+
+}  // namespace
+
+Status Firmware::open() {
+  uint64_t total = 0;
+  for (int unit = 0; unit < 2; ++unit) {
+    if (!config_.flash_drive[unit]) continue;
+    const uint64_t length = config_.flash_length[unit];
+    if (length == 0 || length % kSector)
+      return fail("-drive if=pflash,unit=", std::to_string(unit), ": the file has ", std::to_string(length),
+                  " bytes, and flash is a multiple of ", std::to_string(kSector),
+                  " bytes and not empty; use the firmware's file as it was installed, or a copy.");
+    if (length > kFlashMost || (total += length) > kFlashMost)
+      return fail("-drive if=pflash,unit=", std::to_string(unit), ": the file has ", machine::size_text(length),
+                  ", and both units together have ", machine::size_text(kFlashMost), " at most.");
+  }
+  if (config_.kernel) {
+    Result<machine::BootFile> kernel = machine::BootFile::open(config_.kernel, "kernel");
+    if (!kernel) return kernel.error();
+    kernel_ = std::move(*kernel);
+  }
+  if (config_.initrd) {
+    Result<machine::BootFile> initrd = machine::BootFile::open(config_.initrd, "initrd");
+    if (!initrd) return initrd.error();
+    initrd_ = std::move(*initrd);
+  }
+  return {};
+}
+
+Status Firmware::build(const AddDevice& add, nacre_error* slot) {
+  uint64_t end = kFlashEnd;
+  for (int unit = 0; unit < 2; ++unit) {
+    if (!config_.flash_drive[unit]) continue;
+    const std::string id = "machine-flash" + std::to_string(unit);
+    const std::string properties = "drive=" + std::string(config_.flash_drive[unit]) + ",end=" + machine::hex(end) +
+                                   ",sector-length=" + std::to_string(kSector);
+    if (Status made = add("pflash-cfi01", id.c_str(), properties); !made) return made;
+    end -= config_.flash_length[unit];
+  }
+  return fw_cfg_.claim(machine_, slot);
+}
+
+Status Firmware::boot(const machine::AcpiMachine& acpi, const machine::RamLayout& ram, nacre_error* slot) {
+  machine::FirmwareContents contents;
+  // Firmware starts them all and waits until as many have come.
+  const std::vector<bool> present =
+      acpi.cpu_hotplug ? acpi.cpu_hotplug->present : std::vector<bool>(config_.vcpus, true);
+  contents.vcpus = static_cast<uint32_t>(std::count(present.begin(), present.end(), true));
+  contents.max_vcpus = config_.max_vcpus;
+  contents.ram_size = config_.ram_size;
+  contents.e820.push_back({0, ram.low_end, machine::RangeType::kRam});
+  if (ram.has_high())
+    contents.e820.push_back({4 * machine::kGiB, ram.high_end - 4 * machine::kGiB, machine::RangeType::kRam});
+  contents.acpi = machine::acpi_files(acpi);
+  if (config_.serial_chardev) contents.console_port = machine::kSerialPorts;
+  if (kernel_) contents.kernel = &kernel_;
+  if (initrd_) contents.initrd = &initrd_;
+  contents.command_line = config_.append;
+  if (Status filled = fill_fw_cfg(fw_cfg_.items(), std::move(contents)); !filled) return filled;
+  return shadow(slot);
+}
+
+Status Firmware::shadow(nacre_error* slot) const {
+  const uint64_t length = std::min(config_.flash_length[0], kShadowMost);
+  return ErrorSlot::wrap(slot, "the end of the firmware cannot be copied below 1 MiB", [&](nacre_error* error) {
+    return host.machine->load_file(machine_, kShadowEnd - length, config_.flash_fd[0], config_.flash_length[0] - length,
+                                   length, error);
+  });
+}
+
+}  // namespace nacre::q35

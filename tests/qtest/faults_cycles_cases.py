@@ -1,0 +1,110 @@
+"""Ten thousand devices that come and go: nothing stays of them. What is promised: ../faults.md."""
+
+import pathlib
+import re
+import signal
+import time
+
+import devices
+import qtest
+from bench import case, check
+from faults_host_cases import hot_plugs
+from known_faults import USER_NETWORKS, machine, open_files, patience, status
+from known_faults_host_cases import PORT, Monitor, disk_below_the_port
+from virtio import VERSION_1, Mmio
+
+DISK = devices.ALL["blk"]
+CYCLES = 10000  # in all; a fifth of them with a sanitizer, which looks for leaks at the end
+
+
+def private_kib(vm):
+    """What the process alone has in memory."""
+    text = pathlib.Path(f"/proc/{vm.process.pid}/smaps_rollup").read_text()
+    return sum(int(value) for value in re.findall(r"^Private_\w+: +(\d+) kB$", text, re.MULTILINE))
+
+
+def cycle(vm, what, total, turn):
+    """turn(number), so many times. After the first tenth, files and threads stay as many, and memory does not grow all the
+    time: in half of what is left at least it stays about as it is, since the allocator takes a MiB at once now and then."""
+    total //= 1 if patience(vm) == 1 else 5
+    marks = (total // 10, total // 10 + total * 9 // 20, total)
+    begin, held, private = time.monotonic(), [], []
+    for number in range(total):
+        turn(number)
+        if number % 100 == 0:  # the interrupts, which would wait for us in the machine
+            vm.settle()
+            vm.irqs.clear()
+        if number + 1 in marks:
+            vm.settle()
+            held.append((open_files(vm), status(vm, "Threads")))
+            private.append(private_kib(vm))
+    grown = min(private[1] - private[0], private[2] - private[1])
+    check(held[2] == held[0], f"{what}: files and threads were {held[0]} and are {held[2]}")
+    # A list that grows by one pointer a cycle would show
+    check(grown <= 32 + 256 * (patience(vm) - 1), f"{what}: private memory grows: {private} KiB in {total} cycles")
+    print(f"  {what}: {total} cycles, {total / (time.monotonic() - begin):.0f} a second, private memory {private} KiB after "
+          "a tenth, half and all of them", flush=True)
+
+
+def end(vm):
+    """In order: what a sanitizer finds then is a failure."""
+    vm.process.send_signal(signal.SIGTERM)
+    check(vm.process.wait(6 * qtest.SECONDS) == 0, f"it ends with status {vm.process.returncode}: {vm.log()}")
+    vm.close()
+
+
+@case
+def disks_networks_and_chardevs(nacre, plugins):
+    vm = machine(nacre, plugins, "-machine", "microvm", "-device", "virtio-serial-device,id=s", *USER_NETWORKS,
+                 prepare=DISK.prepare)
+    try:
+        monitor, plugs = Monitor(vm), hot_plugs(vm.scratch)
+
+        def plug(what):
+            says = plugs[what].make(monitor)
+            check(says is None, f"{what}: {says}")
+
+        def disk_in_use(number):
+            plug("disk (io_uring)")
+            if number % 25 == 24:
+                at = next(slot for slot in range(Mmio.SLOTS) if vm.readl(Mmio.BASE + slot * Mmio.STRIDE + 8) == 2 and
+                          vm.readl(Mmio.BASE + slot * Mmio.STRIDE + 0x100))
+                transport = Mmio(vm, 2, at)
+                ring, = transport.start(VERSION_1, (0,))
+                ring.offer(ring.chain(DISK.parts(vm)))
+                transport.notify(0)
+                DISK.check(vm, ring.wait()[1])
+            plugs["disk (io_uring)"].remove(monitor)
+
+        def disk(_):
+            plug("disk (threads)")
+            plugs["disk (threads)"].remove(monitor)
+
+        def network(_):
+            plug("network")
+            plugs["network"].remove(monitor)
+
+        def console(_):
+            monitor.done("chardev-add", id="c", backend={"type": "socket", "data": {
+                "addr": {"type": "unix", "data": {"path": str(vm.scratch / "line")}}, "server": True}})
+            monitor.done("device_add", id="c", driver="virtconsole", chardev="c")
+            monitor.delete("c")
+            monitor.done("chardev-remove", id="c")
+
+        cycle(vm, "disks (io_uring), used now and then", 3000, disk_in_use)
+        cycle(vm, "disks (threads)", 3050, disk)
+        cycle(vm, "consoles", 1900, console)
+        cycle(vm, "networks of passt", 50, network)
+        end(vm)
+    finally:
+        vm.close()
+
+
+@case
+def disks_below_a_port(nacre, plugins):
+    vm = machine(nacre, plugins, "-machine", "q35", *PORT, prepare=DISK.prepare)
+    try:
+        cycle(vm, "disks below a port", 2000, disk_below_the_port(vm))
+        end(vm)
+    finally:
+        vm.close()

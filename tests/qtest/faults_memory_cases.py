@@ -1,0 +1,81 @@
+"""A host that has no memory left for the machine. Not for sanitizers, whose shadow is beyond any limit. What is promised:
+../faults.md."""
+
+import resource
+import struct
+
+import devices
+from bench import case, check
+from devices import BUFFERS
+from faults_host_cases import hot_plugs, limit, state
+from known_faults import USER_NETWORKS, machine, must_idle, status
+from known_faults_host_cases import Monitor
+from virtio import NEEDS_RESET, VERSION_1, Mmio
+
+DISK = devices.ALL["blk"]
+QUEUES, ENTRIES = 8, 1024
+
+
+def memory_limit(vm, kib):
+    """The machine may map so much more, and what its allocator has kept."""
+    return limit(vm, resource.RLIMIT_AS, (status(vm, "VmSize") + kib) * 1024)
+
+
+@case
+def hot_plug_without_memory(nacre, plugins):
+    """With nothing, 4 KiB, 8 KiB, ... to be had: a hot-plug is refused in one sentence and leaves nothing; with memory
+    it works."""
+    refusals = {}
+    for what in ("disk (threads)", "disk (io_uring)", "network"):
+        with machine(nacre, plugins, "-machine", "microvm", *USER_NETWORKS, prepare=DISK.prepare) as vm:
+            monitor = Monitor(vm)
+            plug = hot_plugs(vm.scratch)[what]
+            before = state(vm, monitor)
+            for kib in range(0, 4096, 4):
+                with memory_limit(vm, kib):
+                    says = plug.make(monitor)
+                    check(monitor.done("query-status")["running"], f"{what}, {kib} KiB: the machine does not run")
+                if says is None:
+                    break
+                refusals[what] = refusals.get(what, 0) + 1
+                check(says.endswith(".") and ("memory" in says or "map" in says), f"{what}, {kib} KiB: {says}")
+                check(state(vm, monitor)[2:] == before[2:], f"{what}, {kib} KiB, leaves {state(vm, monitor)}")
+            check(says is None, f"{what}: with {kib} KiB to be had: {says}")
+            plug.remove(monitor)
+            vm.settle()
+            settled = state(vm, monitor)
+            check(plug.make(monitor) is None, f"{what}: with memory it is refused")
+            plug.remove(monitor)
+            vm.settle()
+            check(state(vm, monitor) == settled, f"{what} leaves {state(vm, monitor)}, not {settled}")
+    check(sum(refusals.values()) > 10, f"only {refusals} refusals")
+    print(f"  hot-plug without memory: {sum(refusals.values())} refusals: {refusals}", flush=True)
+
+
+@case
+def drivers_without_memory(nacre, plugins):
+    """A guest sets up more and larger queues than the host has memory for: the device asks for a reset; the machine goes
+    on, and the same driver works when there is memory."""
+    refusals = 0
+    with machine(nacre, plugins, "-machine", "microvm", "-drive", "id=d,file=SCRATCH/disk,direct=off", "-device",
+                 f"virtio-blk-device,drive=d,id=d,num-queues={QUEUES},queue-size={ENTRIES}", prepare=DISK.prepare) as vm:
+        monitor = Monitor(vm)
+        transport = Mmio(vm, 2, next(slot for slot in range(Mmio.SLOTS) if
+                                     vm.readl(Mmio.BASE + slot * Mmio.STRIDE + 0x100) == len(devices.CONTENT) // 512))
+        for kib in (*range(0, 128 << 10, 8 << 10), None):
+            with memory_limit(vm, 1 << 30 if kib is None else kib):
+                rings = transport.start(VERSION_1, range(QUEUES), size=ENTRIES)
+                if not transport.works():
+                    check(transport.status() & NEEDS_RESET, "it does not work, and does not ask for a reset")
+                    refusals += 1
+                    check(kib is not None, "with memory the driver does not work")
+                    continue
+                ring = rings[0]
+                vm.write(BUFFERS, struct.pack("<IIQ", 0, 0, 1))
+                ring.offer(ring.chain(DISK.parts(vm)))
+                transport.notify(0)
+                DISK.check(vm, ring.wait()[1])
+        must_idle(vm, "a driver that had no memory")
+        check(monitor.done("query-status")["running"], "the machine does not run")
+    check(refusals > 3, f"only {refusals} drivers were without memory")
+    print(f"  drivers without memory: {refusals} refusals", flush=True)

@@ -1,0 +1,369 @@
+"""Requests that are right in every way the queue allows, and wrong in every way (virtio 1.2 §2.7), for any device."""
+
+from bench import case, check, needs
+from ring import INDIRECT, NEXT, NO_INTERRUPT, WRITE
+from virtio import EVENT_IDX, INDIRECT_DESC, NEEDS_RESET, VERSION_1
+
+TABLE = 0x2800000  # of indirect descriptors
+
+
+def broken(bench, wrong, what, features=VERSION_1):
+    """Offers a chain that the function wrong(ring) makes; the device must ask for a reset, and work after it."""
+    ring = bench.start(features)
+    head = wrong(ring)
+    ring.offer(0 if head is None else head)
+    bench.transport.notify(bench.device.queue)
+    bench.must_break(ring, what)
+    bench.must_work(f"after {what}")
+
+
+def survived(bench, wrong, features=VERSION_1):
+    """Likewise for what is the device's own to judge: it may use the buffer or ask for a reset, and then works."""
+    ring = bench.start(features)
+    head = wrong(ring)
+    ring.offer(0 if head is None else head)
+    bench.transport.notify(bench.device.queue)
+    bench.vm.settle()
+    bench.must_work("after a strange request")
+
+
+# Right
+
+@case
+def many_requests_in_turn(bench):
+    ring = bench.start()
+    for number in range(2 * ring.size + 3):
+        head = number * 3 % (ring.size - 3)
+        bench.serve(ring, ring.chain(bench.device.parts(bench.vm), head), f"at request {number}")
+
+
+@case
+def many_requests_at_once(bench):
+    ring = bench.start(size=16)
+    vm, device = bench.vm, bench.device
+    parts = len(device.parts(vm))
+    heads = [ring.chain(device.parts(vm), number * parts) for number in range(16 // parts)]
+    ring.offer(*heads)
+    bench.transport.notify(device.queue)
+    vm.wait_for(lambda: ring.is_used(len(heads)), "all requests")
+    check(sorted(ring.take()[0] for _ in heads) == heads, "other descriptors are used than were offered")
+    bench.expect_interrupt(True)
+
+
+@case
+def indices_wrap(bench):
+    """65536 requests and some more: the same chain in every place of a full queue."""
+    vm, device = bench.vm, bench.device
+    ring = bench.start(size=256)
+    head = ring.chain(device.parts(vm))
+    batch = ring.size
+    ring.set_heads(head)
+    for _ in range(65536 // batch + 1):
+        ring.advance(batch)
+        bench.transport.notify(device.queue)
+        vm.wait_for(lambda: ring.used_index() == ring.next, "a full queue of requests")
+        ring.seen = ring.next
+    bench.quiet()
+    bench.serve(ring, what="after the indices wrapped")
+
+
+@case
+@needs(INDIRECT_DESC)
+def indirect_chain(bench):
+    ring = bench.start(VERSION_1 | INDIRECT_DESC)
+    for index in (0, ring.size - 1):
+        bench.serve(ring, ring.indirect(bench.device.parts(bench.vm), TABLE, index), "by an indirect chain")
+
+
+@case
+def one_entry(bench):
+    """A chain is never longer than its queue, by an indirect table either: requests of one part fit, others break."""
+    ring = bench.start(VERSION_1 | INDIRECT_DESC, size=1)
+    parts = bench.device.parts(bench.vm)
+    if len(parts) == 1:
+        for _ in range(3):
+            bench.serve(ring, what="in a queue of one entry")
+        return
+    ring.chain(parts, 0, TABLE)
+    ring.put(0, TABLE, 16 * len(parts), INDIRECT)
+    ring.offer(0)
+    bench.transport.notify(bench.device.queue)
+    bench.must_break(ring, "for a chain longer than a queue of one entry")
+
+
+@case
+def same_memory_in_two_chains(bench):
+    vm, device = bench.vm, bench.device
+    ring = bench.start()
+    parts = device.parts(vm)
+    ring.chain(parts, 0)
+    ring.chain(parts, 8)
+    ring.offer(0, 8)
+    bench.transport.notify(device.queue)
+    vm.wait_for(lambda: ring.is_used(2), "both requests")
+    ring.seen += 2
+
+
+@case
+def kick_without_request(bench):
+    ring = bench.start()
+    for _ in range(20):
+        bench.transport.notify(bench.device.queue)
+    bench.vm.settle()
+    check(ring.used_index() == 0, "a kick alone used a buffer")
+    bench.expect_interrupt(False, "for a kick alone")
+    bench.serve(ring)
+
+
+# Interrupts and kicks that are not wanted
+
+@case
+def no_interrupt_flag(bench):
+    ring = bench.start()
+    ring.set_flags(NO_INTERRUPT)
+    for _ in range(3):
+        bench.serve(ring, what="that nobody wanted", interrupt=False)
+    ring.set_flags(0)
+    bench.serve(ring)
+
+
+@case
+@needs(EVENT_IDX)
+def used_event(bench):
+    ring = bench.start(VERSION_1 | EVENT_IDX)
+    ring.set_used_event(2)
+    bench.serve(ring, what="before the used event", interrupt=False)
+    bench.serve(ring, what="before the used event", interrupt=False)
+    bench.serve(ring, what="at the used event", interrupt=True)
+    bench.serve(ring, what="after the used event", interrupt=False)
+    ring.set_used_event(ring.seen)
+    bench.serve(ring, what="at the next used event", interrupt=True)
+    ring.set_flags(NO_INTERRUPT)  # without effect beside VIRTIO_F_EVENT_IDX
+    ring.set_used_event(ring.seen)
+    bench.serve(ring, what="at the last used event", interrupt=True)
+
+
+@case
+@needs(EVENT_IDX)
+def avail_event(bench):
+    ring = bench.start(VERSION_1 | EVENT_IDX)
+    for _ in range(3):
+        ring.set_used_event(ring.seen)
+        bench.serve(ring)
+        bench.vm.wait_for(lambda: ring.avail_event() == ring.next, "the wish for a kick at the next request")
+
+
+@case
+def kick_that_was_not_asked_for(bench):
+    ring = bench.start()
+    bench.serve(ring)
+    check(ring.used_flags() in (0, 1), f"the used ring's flags are {ring.used_flags():#x}")
+
+
+# Wrong
+
+@case
+def chain_that_loops(bench):
+    def wrong(ring):
+        address, length, writable = bench.device.parts(bench.vm)[0]
+        ring.put(0, address, length, NEXT | (WRITE if writable else 0), 1)
+        ring.put(1, address, length, NEXT | (WRITE if writable else 0), 0)
+    broken(bench, wrong, "for a chain that loops")
+
+
+@case
+def chain_that_leads_out(bench):
+    def wrong(ring):
+        address, length, writable = bench.device.parts(bench.vm)[0]
+        ring.put(0, address, length, NEXT | (WRITE if writable else 0), ring.size)
+    broken(bench, wrong, "for a chain that leads out of the table")
+
+
+@case
+def head_outside(bench):
+    for head in (64, 65535):
+        broken(bench, lambda ring, head=head: head, f"for the head {head}")
+
+
+@case
+def index_that_jumps(bench):
+    ring = bench.start()
+    ring.chain(bench.device.parts(bench.vm))
+    bench.vm.writew(ring.avail + 2, ring.size + 1)
+    bench.transport.notify(bench.device.queue)
+    bench.must_break(ring, "for an index that jumps over the queue's size")
+
+
+@case
+def index_that_goes_back(bench):
+    ring = bench.start()
+    bench.serve(ring)
+    bench.serve(ring)
+    bench.vm.writew(ring.avail + 2, 1)
+    bench.transport.notify(bench.device.queue)
+    bench.must_break(ring, "for an index that goes back")
+
+
+@case
+def address_outside_memory(bench):
+    end = bench.memory
+    for address, length in ((end, 16), (end - 8, 16), (0xfffffffffffffff8, 16), (1 << 63, 16), (0xb0000000, 16),
+                            (0xfffffffffffff000, 0xffffffff)):
+        for writable in (False, True):
+            survived(bench, lambda ring, a=address, n=length, w=writable: ring.chain([(a, n, w)]))
+
+
+@case
+def chain_of_wrong_addresses_only(bench):
+    def wrong(ring):
+        return ring.chain([(bench.memory + 4096 * part, length, writable)
+                           for part, (_, length, writable) in enumerate(bench.device.parts(bench.vm))])
+    broken(bench, wrong, "for a request outside memory")
+
+
+@case
+def request_across_the_end_of_memory(bench):
+    def wrong(ring):
+        parts = bench.device.parts(bench.vm)
+        _, length, writable = parts[-1]
+        parts[-1] = (bench.memory - length // 2, max(length, 2), writable)
+        return ring.chain(parts)
+    survived(bench, wrong)
+
+
+@case
+def writable_before_readable(bench):
+    parts = [(0x2100000, 16, True), (0x2101000, 16, False)]
+    broken(bench, lambda ring: ring.chain(parts), "for a readable part behind a writable one")
+
+
+@case
+def every_direction_turned(bench):
+    survived(bench, lambda ring: ring.chain([(address, length, not writable)
+                                             for address, length, writable in bench.device.parts(bench.vm)]))
+
+
+@case
+def parts_of_no_bytes(bench):
+    survived(bench, lambda ring: ring.chain([(0x2100000, 0, False), (0x2100000, 0, True)]))
+    survived(bench, lambda ring: ring.chain([(0x2100000, 0, True)]))
+    survived(bench, lambda ring: ring.chain([(0x2100000, 0, False)]))
+
+
+@case
+def descriptors_that_overlap(bench):
+    parts = [(0x2100000, 64, False), (0x2100008, 64, False), (0x2100010, 600, True), (0x2100000, 600, True)]
+    survived(bench, lambda ring: ring.chain(parts))
+
+
+@case
+def buffers_over_the_queue_itself(bench):
+    def wrong(ring):
+        return ring.chain([(ring.desc, 16, False), (ring.desc, 512, True), (ring.used, 64, True)])
+    survived(bench, wrong)
+
+
+@case
+def indirect_without_feature(bench):
+    def wrong(ring):
+        return ring.indirect(bench.device.parts(bench.vm), TABLE)
+    broken(bench, wrong, "for an indirect table that was not negotiated")
+
+
+@case
+@needs(INDIRECT_DESC)
+def indirect_tables_that_are_wrong(bench):
+    features = VERSION_1 | INDIRECT_DESC
+    vm, device = bench.vm, bench.device
+
+    def with_table(length, flags=INDIRECT, at=TABLE, after=0):
+        def wrong(ring):
+            ring.chain(device.parts(vm), 0, TABLE)
+            ring.put(0, at, length, flags, after)
+        return wrong
+
+    broken(bench, with_table(0), "for an indirect table of no bytes", features)
+    broken(bench, with_table(17), "for an indirect table of 17 bytes", features)
+    broken(bench, with_table(16, INDIRECT | NEXT, after=1), "for an indirect table with NEXT", features)
+    broken(bench, with_table(16, at=bench.memory), "for an indirect table outside memory", features)
+    broken(bench, with_table(32, at=bench.memory - 16), "for an indirect table across the end of memory", features)
+    broken(bench, with_table(16, at=0xfffffffffffffff0), "for an indirect table at the end of all", features)
+
+    def nested(ring):
+        ring.put(0, TABLE + 0x1000, 16, INDIRECT, 0, TABLE)
+        ring.put(0, TABLE, 16, INDIRECT)
+    broken(bench, nested, "for an indirect table in another", features)
+
+    def leads_out(ring):
+        ring.put(0, 0x2100000, 16, NEXT, 2, TABLE)
+        ring.put(0, TABLE, 32, INDIRECT)
+    broken(bench, leads_out, "for an indirect chain that leads out of its table", features)
+
+    def loops(ring):
+        ring.put(0, 0x2100000, 16, NEXT, 0, TABLE)
+        ring.put(0, TABLE, 16, INDIRECT)
+    broken(bench, loops, "for an indirect chain that loops", features)
+
+
+@case
+@needs(INDIRECT_DESC)
+def chain_longer_than_the_queue(bench):
+    """An indirect chain of more parts than the queue has entries (virtio 1.2 §2.7.5.3.1)."""
+    def wrong(ring):
+        ring.chain([(0x2100000 + 16 * part, 16, False) for part in range(ring.size + 1)], 0, TABLE)
+        ring.put(0, TABLE, 16 * (ring.size + 1), INDIRECT)
+    broken(bench, wrong, "for a chain longer than the queue", VERSION_1 | INDIRECT_DESC)
+
+
+@case
+def unknown_flags_of_descriptors(bench):
+    def wrong(ring):
+        for number, (address, length, writable) in enumerate(bench.device.parts(bench.vm)):
+            last = number + 1 == len(bench.device.parts(bench.vm))
+            ring.put(number, address, length, 0xfff8 | (WRITE if writable else 0) | (0 if last else NEXT), number + 1)
+    survived(bench, wrong)
+
+
+@case
+def available_flags_of_every_kind(bench):
+    ring = bench.start()
+    for flags in (0xfffe, 0x8000, 2):
+        ring.set_flags(flags)
+        bench.serve(ring, what=f"with available flags {flags:#x}")
+
+
+@case
+def broken_device_stays_still(bench):
+    """After NEEDS_RESET nothing is used before the reset."""
+    ring = bench.start()
+    ring.offer(65535)
+    bench.transport.notify(bench.device.queue)
+    bench.must_break(ring, "for the head 65535")
+    ring.offer(ring.chain(bench.device.parts(bench.vm)))
+    bench.transport.notify(bench.device.queue)
+    bench.vm.settle()
+    check(ring.used_index() == 0, "a device that needs a reset used a buffer")
+    check(bench.transport.status() & NEEDS_RESET, "NEEDS_RESET went away without a reset")
+
+
+@case
+def other_queues_hostile(bench):
+    """Every queue of the device at once with a chain that is wrong."""
+    rings = bench.transport.start(VERSION_1, bench.device.queues)
+    for index, ring in zip(bench.device.queues, rings):
+        ring.put(0, 0x2100000, 16, NEXT, 0)
+        ring.offer(0)
+        bench.transport.notify(index)
+    bench.vm.settle()
+
+
+@case
+def rings_that_change_meanwhile(bench):
+    ring = bench.start()
+    head = ring.chain(bench.device.parts(bench.vm))
+    for number in range(20):
+        ring.offer(head)
+        bench.transport.notify(bench.device.queue)
+        ring.put(0, (number & 15) << 60, 0xffffffff, number & 7, number)
+        bench.vm.settle()
+        ring.chain(bench.device.parts(bench.vm))

@@ -1,0 +1,239 @@
+"""The two virtio transports as a driver sees them (virtio 1.2 §4.1 and §4.2), with the same functions.
+
+Both have: features(), accept(bits), status(), set_status(value), reset(), queue_max(index), select(index),
+set_queue(index, size, desc, avail, used), enable(index), enabled(index), notify(index), config_load(offset, width),
+config_store(offset, width, value), generation(), interrupts.
+"""
+
+from ring import Ring
+
+ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET, FAILED = 1, 2, 4, 8, 0x40, 0x80
+INDIRECT_DESC, EVENT_IDX, VERSION_1 = 1 << 28, 1 << 29, 1 << 32
+MRG_RXBUF = 1 << 15  # of a network device
+
+RINGS = 0x1000000  # guest memory of the queues, 64 KiB each
+RING_BYTES = 0x10000
+
+
+class Transport:
+    """What both have in common."""
+
+    def start(self, features=VERSION_1, queues=(), size=None, at=RINGS):
+        """Brings the device up with these features and the queues of these numbers, which stand in memory from `at` on.
+        Returns their rings."""
+        self.reset()
+        self.set_status(ACKNOWLEDGE)
+        self.set_status(ACKNOWLEDGE | DRIVER)
+        self.accept(features)
+        self.set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK)
+        if not self.status() & FEATURES_OK:
+            raise AssertionError(f"the device refuses features {features:#x}")
+        self.before_queues()
+        rings = []
+        for index in queues:
+            count = min(size or 64, self.queue_max(index))
+            ring = Ring(self.vm, at + index * RING_BYTES, count)
+            self.set_queue(index, count, ring.desc, ring.avail, ring.used)
+            self.enable(index)
+            rings.append(ring)
+        self.set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK)
+        return rings
+
+    def before_queues(self):
+        pass
+
+    def works(self):
+        """DRIVER_OK is set and the device does not ask for a reset."""
+        status = self.status()
+        return bool(status & DRIVER_OK) and not status & NEEDS_RESET
+
+
+class Mmio(Transport):
+    """A slot of the machine microvm."""
+
+    BASE, STRIDE, SLOTS, FIRST_LINE = 0xf0100000, 0x200, 19, 5
+    MACHINE = "microvm"
+    SUFFIX = "-device"
+
+    def __init__(self, vm, device_id, place=None):
+        self.vm = vm
+        slots = [slot for slot in range(self.SLOTS)
+                 if vm.readl(self.BASE + slot * self.STRIDE + 8) == device_id and place in (None, slot)]
+        if not slots:
+            raise AssertionError(f"there is no virtio device {device_id} in any slot")
+        self.base = self.BASE + slots[0] * self.STRIDE
+        self.line = self.FIRST_LINE + slots[0]
+        vm.request("irq_intercept_in ioapic")
+
+    def _get(self, offset):
+        return self.vm.readl(self.base + offset)
+
+    def _set(self, offset, value):
+        self.vm.writel(self.base + offset, value)
+
+    def features(self):
+        value = 0
+        for half in (0, 1):
+            self._set(0x14, half)
+            value |= self._get(0x10) << 32 * half
+        return value
+
+    def accept(self, bits):
+        for half in (0, 1):
+            self._set(0x24, half)
+            self._set(0x20, bits >> 32 * half & 0xffffffff)
+
+    def status(self):
+        return self._get(0x70)
+
+    def set_status(self, value):
+        self._set(0x70, value)
+
+    def reset(self):
+        self._set(0x70, 0)
+        self.vm.wait_for(lambda: self.status() == 0, "the end of the reset")
+
+    def select(self, index):
+        self._set(0x30, index)
+
+    def queue_max(self, index):
+        self.select(index)
+        return self._get(0x34)
+
+    def set_queue(self, index, size, desc, avail, used):
+        self.select(index)
+        self._set(0x38, size)
+        for offset, address in ((0x80, desc), (0x90, avail), (0xa0, used)):
+            self._set(offset, address & 0xffffffff)
+            self._set(offset + 4, address >> 32)
+
+    def enable(self, index, value=1):
+        self.select(index)
+        self._set(0x44, value)
+
+    def enabled(self, index):
+        self.select(index)
+        return self._get(0x44)
+
+    def notify(self, index):
+        self._set(0x50, index)
+
+    def config_load(self, offset, width):
+        return self.vm.load(self.base + 0x100 + offset, width)
+
+    def config_store(self, offset, width, value):
+        self.vm.store(self.base + 0x100 + offset, width, value)
+
+    def generation(self):
+        return self._get(0xfc)
+
+    def took_interrupt(self, _queue):
+        """Whether the device has interrupted since this was asked last."""
+        self.vm.settle()
+        took = ("raise", self.line) in self.vm.irqs
+        self.vm.irqs.clear()
+        return took
+
+    def took_config_interrupt(self):
+        return self.took_interrupt(None) and bool(self._get(0x60) & 2)
+
+    def acknowledge(self):
+        self._set(0x64, self._get(0x60))
+
+
+class PciTransport(Transport):
+    """A function of the machine q35, with MSI-X or with its pin."""
+
+    MACHINE = "q35"
+    SUFFIX = "-pci"
+    MESSAGES = 0xfee00000
+
+    def __init__(self, vm, function, pin=False):
+        self.vm, self.function, self.pin = vm, function, pin
+        function.map_bars()
+        capabilities = {kind: place for kind, place in function.virtio_capabilities()}
+        self.common, self.isr, self.config = (capabilities[kind].address for kind in (1, 3, 4))
+        self.notify_base = capabilities[2].address
+        self.multiplier = capabilities[2].multiplier
+        if not pin:
+            function.enable_msix(self.MESSAGES)
+
+    def before_queues(self):
+        if self.pin:
+            return
+        self.vm.writew(self.common + 16, 0)
+        for index in range(self.vm.readw(self.common + 18)):
+            self.select(index)
+            self.vm.writew(self.common + 26, min(index + 1, self.function.vectors - 1))
+
+    def features(self):
+        value = 0
+        for half in (0, 1):
+            self.vm.writel(self.common, half)
+            value |= self.vm.readl(self.common + 4) << 32 * half
+        return value
+
+    def accept(self, bits):
+        for half in (0, 1):
+            self.vm.writel(self.common + 8, half)
+            self.vm.writel(self.common + 12, bits >> 32 * half & 0xffffffff)
+
+    def status(self):
+        return self.vm.readb(self.common + 20)
+
+    def set_status(self, value):
+        self.vm.writeb(self.common + 20, value)
+
+    def reset(self):
+        self.set_status(0)
+        self.vm.wait_for(lambda: self.status() == 0, "the end of the reset")
+
+    def select(self, index):
+        self.vm.writew(self.common + 22, index)
+
+    def queue_max(self, index):
+        self.select(index)
+        return self.vm.readw(self.common + 24)
+
+    def set_queue(self, index, size, desc, avail, used):
+        self.select(index)
+        self.vm.writew(self.common + 24, size)
+        for offset, address in ((32, desc), (40, avail), (48, used)):
+            self.vm.writel(self.common + offset, address & 0xffffffff)
+            self.vm.writel(self.common + offset + 4, address >> 32)
+
+    def enable(self, index, value=1):
+        self.select(index)
+        self.vm.writew(self.common + 28, value)
+
+    def enabled(self, index):
+        self.select(index)
+        return self.vm.readw(self.common + 28)
+
+    def notify(self, index):
+        self.select(index)
+        self.vm.writew(self.notify_base + self.vm.readw(self.common + 30) * self.multiplier, index)
+
+    def config_load(self, offset, width):
+        return self.vm.load(self.config + offset, width)
+
+    def config_store(self, offset, width, value):
+        self.vm.store(self.config + offset, width, value)
+
+    def generation(self):
+        return self.vm.readb(self.common + 21)
+
+    def _took(self, vector):
+        self.vm.settle()
+        if self.pin:
+            return self.vm.line_is_up(self.function.line)
+        return self.vm.took_message(self.MESSAGES, self.function.FIRST_DATA + vector)
+
+    def took_interrupt(self, queue):
+        return self._took(min(queue + 1, self.function.vectors - 1))
+
+    def took_config_interrupt(self):
+        return self._took(0)
+
+    def acknowledge(self):
+        self.vm.readb(self.isr)

@@ -1,0 +1,84 @@
+"""A vhost-vsock device, its rings walked in place of the kernel by fake_vhost.c."""
+
+import struct
+
+import qtest
+from bench import case, check
+from devices import BUFFERS
+from virtio import NEEDS_RESET, VERSION_1
+
+
+@case
+def configuration(bench):
+    check(bench.transport.config_load(0, 4) == bench.device.CID and bench.transport.config_load(4, 4) == 0, "guest_cid")
+    bench.transport.config_store(0, 4, 9)
+    check(bench.transport.config_load(0, 4) == bench.device.CID, "guest_cid was written")
+
+
+@case
+def both_rings_have_their_interrupts(bench):
+    rings = bench.transport.start(VERSION_1, bench.device.queues)
+    bench.quiet()
+    bench.device.before(bench.vm, rings)
+    rings[1].offer(rings[1].chain(bench.device.parts(bench.vm)))
+    bench.transport.notify(1)
+    rings[1].wait()
+    _, length = rings[0].wait()
+    check(length == 55, f"{length} bytes were received")
+    if bench.transport.MACHINE == "microvm":  # one line for all
+        bench.vm.wait_for(lambda: bench.transport.took_interrupt(0), "the interrupt")
+    else:
+        for queue in (0, 1):
+            bench.vm.wait_for(lambda number=queue: bench.transport.took_interrupt(number), f"queue {queue}'s interrupt")
+        check(not bench.transport.took_interrupt(2), "the event queue has interrupted")
+
+
+@case
+def packets_wait_for_room(bench):
+    rings = bench.transport.start(VERSION_1, bench.device.queues)
+    for number in range(4):
+        bench.vm.write(BUFFERS + 0x100 * number, bench.device.packet(struct.pack("<I", number)))
+        rings[1].offer(rings[1].chain([(BUFFERS + 0x100 * number, 48, False)], number))
+    bench.transport.notify(1)
+    bench.vm.settle()
+    check(rings[1].used_index() == 0, "a packet was taken that nobody can receive")
+    for number in range(4):
+        rings[0].offer(rings[0].chain([(bench.device.ROOM + 0x100 * number, 44, True),
+                                       (bench.device.ROOM + 0x1000 + number, 1, True)], 2 * number))
+    bench.transport.notify(0)
+    for number in range(4):
+        head, length = rings[0].wait()
+        check((head, length) == (2 * number, 45), f"descriptor {head} was used for {length} bytes")
+        check(bench.vm.readb(bench.device.ROOM + 0x1000 + number) == number, "a packet came in the place of another")
+
+
+@case
+def broken_ring_is_told(bench):
+    """The error descriptor of a ring: the device asks for a reset and interrupts for it, and works after that."""
+    ring = bench.start()
+    ring.offer(ring.chain([(1 << 40, 64, False)]))
+    bench.transport.notify(1)
+    bench.vm.wait_for(lambda: bench.transport.status() & NEEDS_RESET, "NEEDS_RESET")
+    bench.vm.wait_for(bench.transport.took_config_interrupt, "the configuration interrupt")
+
+
+@case
+def next_driver_begins_anew(bench):
+    """A reset takes the rings back from whoever walks them."""
+    for _ in range(3):
+        bench.serve(bench.start())
+        bench.transport.reset()
+
+
+@case
+def addresses_that_are_taken(bench):
+    """By another virtual machine, or by none: refused in a sentence."""
+    nacre, plugins, *_ = bench.made_of
+    for cid, words in ((77, "is used by another virtual machine"), (2, "guest-cid")):
+        try:
+            qtest.Machine(nacre, plugins, ["-machine", "microvm", "-device", f"vhost-vsock-device,guest-cid={cid},id=v"],
+                          preload=bench.preload).close()
+        except qtest.Failure as refused:
+            check(words in str(refused), f"guest-cid {cid} is refused with: {refused}")
+        else:
+            raise AssertionError(f"guest-cid {cid} is taken")
