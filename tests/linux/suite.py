@@ -15,6 +15,8 @@ import tempfile
 import time
 import traceback
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))  # what all kinds of tests share
+
 import qmp_client
 import vmm
 from linux_guest import Bench, product

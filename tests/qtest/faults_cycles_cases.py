@@ -6,6 +6,7 @@ import signal
 import time
 
 import devices
+import figures
 import qtest
 from bench import case, check
 from faults_host_cases import hot_plugs
@@ -42,8 +43,8 @@ def cycle(vm, what, total, turn):
     check(held[2] == held[0], f"{what}: files and threads were {held[0]} and are {held[2]}")
     # A list that grows by one pointer a cycle would show
     check(grown <= 32 + 256 * (patience(vm) - 1), f"{what}: private memory grows: {private} KiB in {total} cycles")
-    print(f"  {what}: {total} cycles, {total / (time.monotonic() - begin):.0f} a second, private memory {private} KiB after "
-          "a tenth, half and all of them", flush=True)
+    figures.tell("load", what, total, f"cycles, {total / (time.monotonic() - begin):.0f} a second, private memory {private} KiB "
+                 "after a tenth, half and all of them")
 
 
 def end(vm):

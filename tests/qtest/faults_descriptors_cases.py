@@ -6,6 +6,7 @@ import resource
 import socket
 
 import devices
+import figures
 import pci
 import qtest
 from bench import case, check
@@ -51,7 +52,7 @@ def out_of_descriptors(nacre, plugins):
             plug.remove(monitor)
             vm.settle()
             check(state(vm, monitor) == before, f"{what} was there, and leaves {state(vm, monitor)}, not {before}")
-    print(f"  out of descriptors: {refusals} refusals", flush=True)
+    figures.tell("faults", "out_of_descriptors", refusals, "refusals")
 
 
 @case
@@ -88,7 +89,7 @@ def drivers_without_descriptors(nacre, plugins):
                 check(use(), f"{kind.MACHINE}: with descriptors the disk does not work")
                 without[kind.MACHINE] = without.get(kind.MACHINE, 0) + (not worked)
     check(all(without.values()), f"drivers were refused: {without}")
-    print(f"  drivers without descriptors: 24 starts, refused: {without}", flush=True)
+    figures.tell("faults", "drivers_without_descriptors", sum(without.values()), f"of 24 starts refused: {without}")
 
 
 @case
@@ -116,4 +117,4 @@ def clients_without_descriptors(nacre, plugins):
             vm.outb(0x3f8, 0x41)
             client.settimeout(qtest.SECONDS)
             check(client.recv(1) == b"A", "the console has no client when there are descriptors again")
-    print(f"  clients without descriptors: {turned_away} turned away", flush=True)
+    figures.tell("faults", "clients_without_descriptors", turned_away, "turned away")

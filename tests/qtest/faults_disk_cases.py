@@ -11,6 +11,7 @@ import threading
 import time
 
 import fault_disk
+import figures
 import qtest
 from bench import case, check
 from blk_cases import DISCARD, F_FLUSH, FLUSH, IOERR, OK, READ, WRITE
@@ -107,7 +108,7 @@ def faulty(nacre, plugins, engine, *more, **how):
 
 def report(what, counters):
     every = sum(counters, start=collections.Counter())
-    print(f"  {what}: {every.total()} faults: {', '.join(f'{count} x {name}' for name, count in every.items())}", flush=True)
+    figures.tell("faults", what, every.total(), f"faults: {', '.join(f'{count} x {name}' for name, count in every.items())}")
 
 
 @case
@@ -181,7 +182,7 @@ def transfers_cut_short(nacre, plugins):
             disk.most = {}
             check(driver.one(READ, 0, room=len(data)) == (OK, data), f"{engine}: other data is read")
             faults.append(disk.faults)
-    report("transfers cut short", faults)
+    report("transfers_cut_short", faults)
 
 
 @case
@@ -213,7 +214,7 @@ def a_flush_waits_for_the_disk(nacre, plugins):
             disk.fail["flush"] = errno.EIO
             check(driver.one(WRITE, 6, block_of(7))[0] == IOERR, f"{engine}: a write whose flush has failed is none")
             faults.append(disk.faults)
-    report("a flush waits for the disk", faults)
+    report("a_flush_waits_for_the_disk", faults)
 
 
 @case
@@ -251,7 +252,7 @@ def power_fails_at_any_moment(nacre, plugins):
                 kills += 1
                 flushed += len(sure)
     check(flushed > 4 * kills, f"only {flushed} blocks were flushed before {kills} kills")
-    print(f"  power fails at any moment: {kills} kills, {flushed} blocks flushed before them are there", flush=True)
+    figures.tell("faults", "power_fails_at_any_moment", kills, f"kills, {flushed} blocks flushed before them are there")
 
 
 @case
@@ -345,4 +346,4 @@ def slow_and_taken_away(nacre, plugins):
                 releaser.join()
                 check(bytes(disk.data[:8 * BLOCK]) == block_of(9) * 8, f"{engine}: {what}: writes under way are lost")
                 faults.append(disk.faults)
-    report("slow and taken away", faults)
+    report("slow_and_taken_away", faults)

@@ -13,6 +13,7 @@ import tempfile
 import time
 
 import devices
+import figures
 import qtest
 from bench import case, check
 from known_faults import machine, must_idle, open_files, status
@@ -117,7 +118,7 @@ def clients_that_vanish(nacre, plugins):
         vm.settle()
         vm.wait_for(lambda: state(vm, monitor) == before, f"what there was before the clients: {state(vm, monitor)}, {before}")
         must_idle(vm, "clients that have left")
-    print(f"  clients that vanish: {ways.total()}, {rounds} each: {', '.join(ways)}", flush=True)
+    figures.tell("faults", "clients_that_vanish", ways.total(), f"clients, {rounds} each: {', '.join(ways)}")
 
 
 @case
@@ -171,4 +172,4 @@ def signals_at_any_moment(nacre, plugins):
                     ends[moment] += 1
                 finally:
                     vm.close()
-    print(f"  signals at any moment: {ends.total()}: {dict(ends)}", flush=True)
+    figures.tell("faults", "signals_at_any_moment", ends.total(), f"signals: {dict(ends)}")

@@ -5,6 +5,7 @@ import resource
 import struct
 
 import devices
+import figures
 from bench import case, check
 from devices import BUFFERS
 from faults_host_cases import hot_plugs, limit, state
@@ -49,7 +50,7 @@ def hot_plug_without_memory(nacre, plugins):
             vm.settle()
             check(state(vm, monitor) == settled, f"{what} leaves {state(vm, monitor)}, not {settled}")
     check(sum(refusals.values()) > 10, f"only {refusals} refusals")
-    print(f"  hot-plug without memory: {sum(refusals.values())} refusals: {refusals}", flush=True)
+    figures.tell("faults", "hot_plug_without_memory", sum(refusals.values()), f"refusals: {refusals}")
 
 
 @case
@@ -78,4 +79,4 @@ def drivers_without_memory(nacre, plugins):
         must_idle(vm, "a driver that had no memory")
         check(monitor.done("query-status")["running"], "the machine does not run")
     check(refusals > 3, f"only {refusals} drivers were without memory")
-    print(f"  drivers without memory: {refusals} refusals", flush=True)
+    figures.tell("faults", "drivers_without_memory", refusals, "refusals")

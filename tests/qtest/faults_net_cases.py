@@ -8,6 +8,7 @@ import socket
 import subprocess
 
 import devices
+import figures
 from bench import case, check
 from devices import BUFFERS
 from faults_host_cases import state
@@ -102,7 +103,7 @@ def tap_down(nacre, plugins):
             check(network.transport.works() and monitor.done("query-status")["running"], "the device asks for a reset")
     finally:
         ip("link del t0")
-    print(f"  tap down: {rounds} times, {5 * rounds} frames lost", flush=True)
+    figures.tell("faults", "tap_down", rounds, f"times, {5 * rounds} frames given up")
 
 
 @case
@@ -128,4 +129,4 @@ def tap_removed(nacre, plugins):
             vm.settle()
             before = before or state(vm, monitor)
             check(state(vm, monitor) == before, f"{number + 1} taps leave {state(vm, monitor)}, not {before}")
-    print(f"  tap removed: {rounds} times, {20 * rounds} frames lost", flush=True)
+    figures.tell("faults", "tap_removed", rounds, f"times, {20 * rounds} frames given up")

@@ -10,6 +10,7 @@ import tempfile
 import time
 
 import devices
+import figures
 import pci
 import qtest
 from bench import case, check
@@ -79,7 +80,7 @@ def back_ends_killed_at_every_message(nacre, plugins):
                 check(Monitor(vm).done("query-status")["running"], "the machine does not run")
                 check(not start_driver(vm).works(), "without a back end the device works")
     check(refusals and killed > 5, f"{refusals} refusals to start, and {killed} later")
-    print(f"  back ends killed at every message: {refusals + killed}, {refusals} of them at the start", flush=True)
+    figures.tell("faults", "back_ends_killed_at_every_message", refusals + killed, f"kills, {refusals} of them at the start")
 
 
 @case
@@ -98,7 +99,7 @@ def back_ends_killed_while_they_work(nacre, plugins):
             check("back end has gone" in vm.log(), f"the log does not say why: {vm.log()}")
             must_idle(vm, "a back end that was killed")
             check(Monitor(vm).done("query-status")["running"], "the machine does not run")
-    print(f"  back ends killed while they work: {rounds}", flush=True)
+    figures.tell("faults", "back_ends_killed_while_they_work", rounds, "kills")
 
 
 @case
@@ -112,7 +113,7 @@ def a_back_end_that_hangs(nacre, plugins):
         check(not transport.works(), "a device whose back end hangs works")
         must_idle(vm, "a back end that hangs")
         check(Monitor(vm).done("query-status")["running"], "the machine does not run")
-    print("  a back end that hangs: 1", flush=True)
+    figures.tell("faults", "a_back_end_that_hangs", 1, "hang")
 
 
 def children(vm):
@@ -157,4 +158,4 @@ def passt_killed(nacre, plugins):
             before = before or state(vm, monitor)
             check(state(vm, monitor) == before, f"{number + 1} networks leave {state(vm, monitor)}, not {before}")
             check(not children(vm), f"the children {children(vm)} are left")
-    print(f"  passt killed: {rounds}", flush=True)
+    figures.tell("faults", "passt_killed", rounds, "kills")

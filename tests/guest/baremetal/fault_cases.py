@@ -7,6 +7,7 @@ import signal
 import struct
 import time
 
+import figures
 from guest_vm import SECTOR_BYTES, check
 
 BLOCK = 4096
@@ -74,7 +75,8 @@ def flushed_survives_kills_at_any_moment(bench):
     blocks = {}
     for kind in KINDS:
         blocks[" ".join(kind[:2]).strip()] = _kill_at_any_moment(bench, kind, rng)
-    print(f"  {KILLS // bench.patience * len(KINDS)} kills; blocks flushed before them, none lost: {blocks}", flush=True)
+    figures.tell("faults", "flushed_survives_kills_at_any_moment", KILLS // bench.patience * len(KINDS),
+                 f"kills; blocks flushed before them, none lost: {blocks}")
 
 
 CASES = [flushed_survives_kills_at_any_moment]

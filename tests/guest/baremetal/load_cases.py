@@ -5,6 +5,7 @@ import re
 import subprocess
 import time
 
+import figures
 import qmp_client
 from guest_vm import check
 
@@ -44,8 +45,8 @@ def two_hundred_at_once(bench):
         for process, _, socket in guests:
             check(process.wait(bench.seconds(10)) == 0, f"one ended with {process.returncode}")
             check(not socket.exists(), "a QMP socket is left behind")
-        print(f"  {count} guests: all have run {took:.1f} s after the first start; private memory each, guest's included: "
-              f"median {sorted(private)[count // 2]} KiB, most {max(private)} KiB", flush=True)
+        figures.tell("load", "two_hundred_at_once", count, f"guests: all have run {took:.1f} s after the first start; private "
+                     f"memory each, guest's included: median {sorted(private)[count // 2]} KiB, most {max(private)} KiB")
 
 
 CASES = [two_hundred_at_once]
