@@ -100,21 +100,34 @@ void RootPort::show_presence(bool present) {
   config().set_bits16(link_status(), kLinkActive, present);
 }
 
+// §6.7.3.3: the link is up while a card is there, so that both change together.
+void RootPort::change_presence(bool present) {
+  show_presence(present);
+  asked_ = false;
+  config().set_bits16(slot_status(), kPresenceChanged | kLinkChanged, true);
+}
+
 void RootPort::child_came(bool hot) {
-  show_presence(true);
   if (!hot) {
+    show_presence(true);
     // The guest finds it at boot, with its power on.
     config().set_bits16(slot_control(), kPowerOff | kPowerIndicator, false);
     config().set_bits16(slot_control(), kPowerIndicatorOn, true);
     return;
   }
-  config().set_bits16(slot_status(), kPresenceChanged | kButton, true);
+  change_presence(true);
+  config().set_bits16(slot_status(), kButton, true);
   signal();
 }
 
 void RootPort::child_went() {
-  asked_ = false;
-  if (present_) show_presence(false);  // nobody asked the guest
+  surprise();
+}
+
+void RootPort::surprise() {
+  if (!present_) return;
+  change_presence(false);
+  signal();
 }
 
 Status RootPort::may_plug() {
@@ -125,12 +138,12 @@ Status RootPort::may_plug() {
 Result<RootPort::Asked> RootPort::request_unplug() {
   const uint16_t control = config().get16(slot_control());
   if (busy()) return fail("Guest is still on the fly of another (un)plugging");
-  if (asked_ && config().get16(slot_status()) & kButton)
-    return fail(
-        "the guest has been asked to let go of it and has not looked yet; system_reset removes it for certain.");
   if (is_off(control)) return Asked::Off;
+  if (asked_)
+    return fail(
+        "its removal is pending: the guest has been asked to let go of it and has not answered yet. device_del with "
+        "\"force\": true takes it away at once, and so does system_reset.");
   asked_ = true;
-  config().set_bits16(link_status(), kLinkActive, false);
   config().set_bits16(slot_status(), options_.fast_unplug ? kButton | kPresenceChanged : kButton, true);
   signal();
   return Asked::Asked;
@@ -146,10 +159,10 @@ void RootPort::write_config(uint32_t offset, uint32_t width, uint32_t value) {
   if (touches(slot_control())) {
     const uint16_t now = config().get16(slot_control());
     if (present_ && is_off(now) && !is_off(control)) {
-      show_presence(false);
-      asked_ = false;
-      config().set_bits16(slot_status(), kPresenceChanged, true);
+      change_presence(false);
       if (off_) off_();
+    } else if (!(now & kPowerOff) && (now & kPowerIndicator) == kPowerIndicatorOn) {
+      asked_ = false;  // the guest keeps it
     }
     config().set_bits16(slot_status(), kCompleted, true);
   }

@@ -40,9 +40,12 @@ class RootPort : public PciFunction {
 
   enum class Asked { Asked, Off };
   // [main, host locked] Presses the attention button for the device to be removed. Off: the guest has switched the slot
-  // off before, and nobody need be asked. Fails while the guest is busy with the slot, or has not yet seen the last
-  // request.
+  // off before, and nobody need be asked. Fails while the guest is busy with the slot, or has not answered the last
+  // request: by blinking, by a slot that is on and lit, which keeps the device, or by one that is off.
   Result<Asked> request_unplug();
+  // [main, host locked] What is below is not there any more, whatever the guest does with it: a surprise removal
+  // (§6.7.3.3). It is to be unplugged now.
+  void surprise();
   // [main, host locked] Fails while a device cannot come in because the guest is busy with the slot.
   Status may_plug();
 
@@ -55,6 +58,7 @@ class RootPort : public PciFunction {
   bool busy();
   bool is_off(uint16_t control) const;
   void show_presence(bool present);
+  void change_presence(bool present);
   void signal();
 
   PciHost& host_;
