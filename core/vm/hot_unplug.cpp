@@ -66,8 +66,10 @@ Status Devices::ask_for(nacre_instance& device, bool force) {
   auto* port = dynamic_cast<pci::RootPort*>(bus.bridge());
   if (!port) return fail("No hot plug controller found for bus {} when unplug request", bus.id());
   if (force) {
-    vm_.platform().pci()->host().change([&] { port->surprise(); });
+    pci::PciHost& host = vm_.platform().pci()->host();
+    host.change([&] { port->surprise(); });
     switched_off(bus.id());
+    host.change([&] { port->leave_remains(); });
     return {};
   }
   auto asked = vm_.platform().pci()->host().change([&] { return port->request_unplug(); });

@@ -206,6 +206,33 @@ TEST_F(RootPortTest, Surprise) {
   enumerate();
 }
 
+// Drivers that reset what is gone read zeroes, until the guest has switched the slot off.
+TEST_F(RootPortTest, RemainsOfASurprise) {
+  Cell cell;
+  ASSERT_TRUE(disk_.add_bar(0, BarKind::Memory32, false, 0x1000, Cell::kOps, &cell));
+  for (int how = 0; how < 3; ++how) {
+    make({.memory = memory_.get()});
+    host_->plug(*port_->secondary(), 0, disk_);
+    write(0, kPort, kMemoryBase, 4, 0xc000c000);
+    write(1, 0, kBar0, 4, kMemory);
+    write(1, 0, kCommand, 2, kMemoryDecode);
+    ASSERT_EQ(memory_->owner_of(kMemory, 1), "device 'd'");
+    host_->change([&] { port_->surprise(); });
+    host_->unplug(disk_);
+    EXPECT_EQ(memory_->owner_of(kMemory, 1), "");
+    host_->change([&] { port_->leave_remains(); });
+    EXPECT_EQ(memory_->owner_of(kMemory, 0x1000), "the port");
+    memory_->write(0, kMemory + 0x14, 1, 0xff);
+    EXPECT_EQ(memory_->read(0, kMemory + 0x14, 1), 0u);
+    set_control(kPowerOff | kBlinking);
+    EXPECT_EQ(memory_->owner_of(kMemory, 1), "the port");
+    if (how == 0) set_control(kPowerOff | kDark);
+    if (how == 1) write(0, kPort, kMemoryBase, 4, 0xc010c010);
+    if (how == 2) host_->reset();
+    EXPECT_EQ(memory_->owner_of(kMemory, 1), "") << how;
+  }
+}
+
 TEST_F(RootPortTest, SurpriseWhileItIsAsked) {
   host_->plug(*port_->secondary(), 0, disk_);
   ASSERT_TRUE(ask());
