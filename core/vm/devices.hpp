@@ -31,11 +31,12 @@ class Devices {
   // default what has the device's id.
   Result<nacre_instance*> hot_add(const std::string& driver, const std::string& id, Properties properties);
   // Takes it away while the guest runs, with what stood behind it where its slot is replaceable; a device on PCI only
-  // when the guest has let go. DEVICE_DELETED tells when it is gone.
-  Status remove(const std::string& id);
+  // when the guest has let go, or at once by `force`, with what shares its slot. DEVICE_DELETED tells when it is gone.
+  // Fails for one that the guest was asked for and has not answered.
+  Status remove(const std::string& id, bool force = false);
   // The guest has let go of this vCPU: the device that it is goes.
   void ejected(uint32_t vcpu);
-  // The guest has switched off the slot of the port whose bus has this name: its devices go.
+  // The slot of the port whose bus has this name is off: its devices go.
   void switched_off(const std::string& bus);
 
   // Makes a device up to realized, in no list and at no place; unmake() ends it. A `vacant` one has no back end.
@@ -65,7 +66,7 @@ class Devices {
   Error failure(const nacre_instance& instance, const char* function, nacre_status code, const std::string& words);
   void undo(nacre_instance& instance, bool realized);
   void take_out(nacre_instance& device);
-  Status ask_for(nacre_instance& device);
+  Status ask_for(nacre_instance& device, bool force);
   void tell_of_removal(const std::string& id, const std::string& path);
   void tell_of_resize();
 

@@ -26,13 +26,24 @@ void Devices::take_out(nacre_instance& device) {
   undo(*leaving, true);
 }
 
-Status Devices::remove(const std::string& id) {
+Status Devices::remove(const std::string& id, bool force) {
   nacre_instance* device = find(id);
   if (!device) return Error{fmt::format("Device {} not found", id), ErrorClass::DeviceNotFound};
   if (!(device->type->flags & NACRE_TYPE_HOTPLUGGABLE))
     return fail("{} cannot be removed while the guest runs: its driver is not hot-pluggable.", device->name());
-  if (device->pci_function()) return ask_for(*device);
+  if (device->pci_function()) return ask_for(*device, force);
   if (device->placement.kind == NACRE_PLACE_CPU) {
+    if (force)
+      return fail(
+          "{} cannot be taken from the guest by force: it may be at work. device_del without \"force\" asks the guest "
+          "to "
+          "give it up, and system_reset takes away one that it was asked for.",
+          device->name());
+    if (vm_.machine().cpu_leaving(*device))
+      return fail(
+          "{}: its removal is pending: the guest has been asked to give it up and has not answered yet; system_reset "
+          "takes it away for certain.",
+          device->name());
     vm_.machine().ask_for_cpu(*device);
     tell_of_resize();
     return {};
@@ -50,10 +61,17 @@ Status Devices::remove(const std::string& id) {
   return {};
 }
 
-Status Devices::ask_for(nacre_instance& device) {
+Status Devices::ask_for(nacre_instance& device, bool force) {
   const pci::PciBus& bus = *bus_of(device);
   auto* port = dynamic_cast<pci::RootPort*>(bus.bridge());
   if (!port) return fail("No hot plug controller found for bus {} when unplug request", bus.id());
+  if (force) {
+    pci::PciHost& host = vm_.platform().pci()->host();
+    host.change([&] { port->surprise(); });
+    switched_off(bus.id());
+    host.change([&] { port->leave_remains(); });
+    return {};
+  }
   auto asked = vm_.platform().pci()->host().change([&] { return port->request_unplug(); });
   if (!asked) return fail("{}: {}", device.name(), asked.error().message);
   if (*asked == pci::RootPort::Asked::Off) switched_off(bus.id());

@@ -175,6 +175,12 @@ void Machine::ask_for_cpu(nacre_instance& device) {
   tell_of_cpu(device.placement.slot, false);
 }
 
+bool Machine::cpu_leaving(const nacre_instance& device) const {
+  if (!ops_.cpu_leaving) return false;
+  Breadcrumb crumb(instance_->plugin_id, instance_->id, "cpu_leaving");
+  return ops_.cpu_leaving(instance_->self, device.placement.slot) != 0;
+}
+
 void Machine::tell_of_cpu(uint32_t index, bool plugged) {
   Breadcrumb crumb(instance_->plugin_id, instance_->id, "cpu_changed");
   ops_.cpu_changed(instance_->self, index, plugged);

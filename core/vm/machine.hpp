@@ -46,6 +46,8 @@ class Machine {
   const char* cpu_driver() const { return ops_.cpu_changed ? ops_.cpu_driver : nullptr; }
   // Has the guest asked to let go of the vCPU that the device is.
   void ask_for_cpu(nacre_instance& device);
+  // The guest was asked for this vCPU and has not answered yet.
+  bool cpu_leaving(const nacre_instance& device) const;
   // Describes, loads, sets the first vCPU.
   Status boot();
 

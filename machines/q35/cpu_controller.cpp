@@ -86,6 +86,11 @@ void CpuController::changed(uint32_t index, bool plugged) {
     host.machine->cpu_ejected(machine_, index);
 }
 
+bool CpuController::leaving(uint32_t index) {
+  sdk::MutexLock lock(mutex_);
+  return cpus_[index].leaving;
+}
+
 std::vector<bool> CpuController::begin_boot() {
   sdk::MutexLock lock(mutex_);
   std::vector<bool> present;

@@ -34,6 +34,7 @@ class CpuController {
   void displace(uint32_t index);
   // As nacre_machine_ops has it.
   void changed(uint32_t index, bool plugged);
+  bool leaving(uint32_t index);
   // [in boot] A guest begins anew: returns which vCPUs there are. It has nothing to be told, and those that the last
   // guest was to give up are gone.
   std::vector<bool> begin_boot();

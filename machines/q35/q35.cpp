@@ -117,6 +117,7 @@ class Q35 : public machine::X86Machine {
     if (placement.kind == NACRE_PLACE_CPU) cpus_.displace(placement.slot);
   }
   void cpu_changed(uint32_t index, bool plugged) override { cpus_.changed(index, plugged); }
+  bool cpu_leaving(uint32_t index) override { return cpus_.leaving(index); }
 
   Status boot(nacre_error* slot) override {
     const std::vector<bool> present = cpus_.begin_boot();

@@ -229,6 +229,7 @@ int main() {
   FIELD(nacre_machine_ops, boot);
   FIELD(nacre_machine_ops, cpu_driver);
   FIELD(nacre_machine_ops, cpu_changed);
+  FIELD(nacre_machine_ops, cpu_leaving);
   STRUCT(nacre_x86_platform);
   FIELD(nacre_x86_platform, size);
   FIELD(nacre_x86_platform, irqchip);

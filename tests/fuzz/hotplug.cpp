@@ -43,6 +43,11 @@ class Bench : public PciBench {
           break;
         case 1: {  // device_del
           if (!slot.device) break;
+          if (which & 16) {  // by force
+            host_->change([&] { slot.port->surprise(); });
+            take_out(slot);
+            break;
+          }
           auto asked = host_->change([&] { return slot.port->request_unplug(); });
           if (!asked) require_sentence(asked.error().message);
           if (asked && *asked == RootPort::Asked::Off) take_out(slot);

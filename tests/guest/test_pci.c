@@ -1,5 +1,5 @@
 // A guest that does to configuration space what no system does. The machine has a disk on PCI at slot 2 and a root port
-// at slot 3; the sums that it prints at boot must be the same after each reset.
+// at slot 3 with another disk below it; the sums that it prints at boot must be the same after each reset.
 #include "console.h"
 #include "cpu.h"
 #include "machine.h"
@@ -8,8 +8,11 @@
 
 enum { CONFIG_BYTES = 256, EXTENDED_BYTES = 4096, ECAM_REGISTER = 0x60 };
 enum { COMMAND = 0x04, COMMAND_MEMORY = 2, COMMAND_MASTER = 4, BAR0 = 0x10 };
-enum { DISK = 2 << 3, VENDOR_VIRTIO = 0x1af4, DEVICE_DISK = 0x1042, CAPABILITY_VENDOR = 9, CAPABILITY_MSIX = 0x11 };
-enum { WINDOW = 0xc0000000, SOMEWHERE_ELSE = 0xd0000000 };
+enum { DISK = 2 << 3, PORT = 3 << 3, LPC = 0x1f << 3, BELOW = 1 << 8 };
+enum { VENDOR_VIRTIO = 0x1af4, DEVICE_DISK = 0x1042, CAPABILITY_EXPRESS = 0x10, CAPABILITY_MSIX = 0x11 };
+enum { WINDOW = 0xc0000000, SOMEWHERE_ELSE = 0xd0000000, TABLE = 0x10000 };
+enum { BUS_NUMBERS = 0x18, MEMORY_WINDOW = 0x20, SLOT_CONTROL = 0x18, SLOT_POWER_OFF = 1 << 10 };
+enum { ADDRESS_PORT = 0xcf8, DATA_PORT = 0xcfc };
 
 static u64 noise_state = 0x9e3779b97f4a7c15ull;
 static u32 noise(void) {
@@ -19,17 +22,68 @@ static u32 noise(void) {
   return (u32)(noise_state >> 16);
 }
 
-static bool add_to_sum(pci_function function, void* context) {
-  u64* sum = context;
-  for (u32 offset = 0; offset < CONFIG_BYTES; offset += 4)
-    *sum = (*sum ^ pci_port_read(function, offset, 4) ^ (u64)function << 32) * 0x100000001b3ull;
+static void add(u64* sum, u32 value) {
+  *sum = (*sum ^ value) * 0x100000001b3ull;
+}
+
+static void add_function(u64* sum, pci_function function) {
+  add(sum, function);
+  for (u32 offset = 0; offset < EXTENDED_BYTES; offset += 4) add(sum, pci_memory_read(function, offset, 4));
+}
+
+static bool add_to_sum(pci_function function, void* sum) {
+  add_function(sum, function);
   return true;
 }
 
-// Of all registers of all functions: the state that a reset brings back.
+// Bus 1 is below the port, with the whole window.
+static void open_bus(void) {
+  pci_port_write(PORT, BUS_NUMBERS, 4, 0x010100);
+  pci_port_write(PORT, MEMORY_WINDOW, 4, 0xeff00000 | WINDOW >> 16);
+  pci_port_write(PORT, COMMAND, 2, COMMAND_MEMORY | COMMAND_MASTER);
+}
+
+static void close_bus(void) {
+  pci_port_write(PORT, COMMAND, 2, 0);
+  pci_port_write(PORT, MEMORY_WINDOW, 4, 0);
+  pci_port_write(PORT, BUS_NUMBERS, 4, 0);
+}
+
+static void place_disk(pci_function disk, u32 base, u32 table, u16 command) {
+  pci_port_write(disk, BAR0 + 4 * 1, 4, table);
+  pci_port_write(disk, BAR0 + 4 * 2, 4, base);
+  pci_port_write(disk, BAR0 + 4 * 3, 4, 0);
+  pci_port_write(disk, COMMAND, 2, command);
+}
+
+// The common configuration (virtio 1.2 §4.1.4.3), each field by its width, and the MSI-X table with its pending bits.
+static bool add_registers(u64* sum, pci_function disk) {
+  static const u8 kWidths[] = {4, 4, 4, 4, 2, 2, 1, 1, 2, 2, 2, 2, 2, 4, 4, 4, 4, 4, 4};
+  u32 capability = pci_capability(disk, CAPABILITY_MSIX, 0), at = 0;
+  u32 entries = (pci_port_read(disk, capability + 2, 2) & 0x7ff) + 1u;
+  u32 pending = pci_port_read(disk, capability + 8, 4) & ~7u;
+  place_disk(disk, WINDOW, WINDOW + TABLE, COMMAND_MEMORY);
+  u16 queues = mmio_read16(WINDOW + 0x12);
+  for (u32 i = 0; i < COUNT_OF(kWidths); at += kWidths[i++]) {
+    u64 from = WINDOW + at;
+    add(sum, kWidths[i] == 1 ? mmio_read8(from) : kWidths[i] == 2 ? mmio_read16(from) : mmio_read32(from));
+  }
+  for (u32 offset = 0; offset < 16 * entries; offset += 4) add(sum, mmio_read32(WINDOW + TABLE + offset));
+  add(sum, mmio_read32(WINDOW + TABLE + pending));
+  place_disk(disk, 0, 0, 0);
+  return queues >= 1 && queues <= 64;
+}
+
+// Of all registers of all functions, and of the disks' own: the state that a reset brings back.
 static enum test_result pci_power_on_state(void) {
   u64 sum = 0;
   CHECK(pci_for_each(add_to_sum, &sum), "a visit was broken off");
+  CHECK(add_registers(&sum, DISK), "the disk has no queues");
+  open_bus();
+  CHECK(pci_memory_read(BELOW, 0, 4) == (DEVICE_DISK << 16 | VENDOR_VIRTIO), "there is no disk below the port");
+  add_function(&sum, BELOW);
+  CHECK(add_registers(&sum, BELOW), "the disk below the port has no queues");
+  close_bus();
   console_printf("PCISUM %lx\n", sum);
   return TEST_PASS;
 }
@@ -160,22 +214,78 @@ static enum test_result pci_interrupt_table(void) {
   return TEST_PASS;
 }
 
-static bool make_noise(pci_function function, void* context) {
-  (void)context;
-  for (u32 i = 0; i < 2000; ++i) {
-    u32 width = 1u << noise() % 3, offset = (noise() % CONFIG_BYTES) & ~(width - 1);
-    pci_port_write(function, offset, width, noise());
-  }
-  return true;
+static void write_memory(u64 address, u32 width, u64 value) {
+  if (width == 1) mmio_write8(address, (u8)value);
+  if (width == 2) mmio_write16(address, (u16)value);
+  if (width == 4) mmio_write32(address, (u32)value);
+  if (width == 8) mmio_write64(address, value);
 }
 
-// The last: it also moves the configuration space away. Ports go on telling who is there.
-static enum test_result pci_noise(void) {
-  pci_for_each(make_noise, NULL);
-  for (u32 i = 0; i < 2000; ++i) {
-    u32 width = 1u << noise() % 3;
-    pci_memory_write((u16)noise(), noise() % EXTENDED_BYTES & ~(width - 1), width, noise());
+// Not what would give the disk below the port back to its owner: that the slot is switched off.
+static bool switches_slot(pci_function function, u32 express, u32 offset, u32 width) {
+  u32 control = express + SLOT_CONTROL;
+  return function == PORT && offset < control + 2 && offset + width > control;
+}
+
+static void noise_by_memory(pci_function function, u32 express, u32 writes, u32 end) {
+  u64 base = word_number("ecam", 0) + ((u64)function << 12);
+  while (writes--) {
+    u32 width = 1u << noise() % 4, offset = noise() % (end - 7);
+    if (!switches_slot(function, express, offset, width))
+      write_memory(base + offset, width, (u64)noise() << 32 | noise());
   }
+}
+
+// Registers by any width at any of the data's ports; those beyond 0xCFF are nobody's.
+static void noise_by_ports(pci_function function, u32 express, u32 writes) {
+  while (writes--) {
+    u32 width = 1u << noise() % 3, within = noise() % 4, offset = noise() % CONFIG_BYTES & ~3u;
+    if (switches_slot(function, express, offset + within, width)) continue;
+    u32 address = 0x80000000u | (u32)function << 8 | offset, value = noise();
+    u16 port = (u16)(DATA_PORT + within);
+    __asm__ volatile("outl %0, %1" : : "a"(address), "Nd"((u16)ADDRESS_PORT));
+    if (width == 1) __asm__ volatile("outb %b0, %1" : : "a"(value), "Nd"(port));
+    if (width == 2) __asm__ volatile("outw %w0, %1" : : "a"(value), "Nd"(port));
+    if (width == 4) __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+    if (width == 4) __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+    if (width == 2) __asm__ volatile("inw %1, %w0" : "=a"(value) : "Nd"(port));
+  }
+}
+
+// The address's ports by less than four bytes; not the byte at 0xCF9, which resets the machine.
+static void noise_in_the_address(void) {
+  for (u32 i = 0; i < 50; ++i) {
+    u32 value = noise();
+    __asm__ volatile("outb %b0, %1" : : "a"(value), "Nd"((u16)ADDRESS_PORT));
+    __asm__ volatile("outw %w0, %1" : : "a"(value), "Nd"((u16)ADDRESS_PORT));
+    __asm__ volatile("outw %w0, %1" : : "a"(value), "Nd"((u16)(ADDRESS_PORT + 1)));
+    __asm__ volatile("outb %b0, %1" : : "a"(value), "Nd"((u16)(ADDRESS_PORT + 2)));
+    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"((u16)(ADDRESS_PORT + 1)));
+    __asm__ volatile("outw %w0, %1" : : "a"(value), "Nd"((u16)(ADDRESS_PORT + 3)));
+  }
+}
+
+// By memory first, since noise in the host bridge moves that away; ports go on telling who is there.
+static enum test_result pci_noise(void) {
+  static const pci_function kFunctions[] = {BELOW, DISK, LPC, PORT, 0};
+  u32 express = pci_capability(PORT, CAPABILITY_EXPRESS, 0);
+  CHECK(express, "the port has no PCI Express capability");
+  for (u32 round = 0; round < 2; ++round) {
+    for (u32 i = 0; i < COUNT_OF(kFunctions); ++i) {
+      open_bus();
+      CHECK(pci_memory_read(BELOW, 0, 4) == (DEVICE_DISK << 16 | VENDOR_VIRTIO), "the disk below is gone, %u", round);
+      noise_by_memory(kFunctions[i], express, 200, kFunctions[i] ? EXTENDED_BYTES : ECAM_REGISTER);
+    }
+    for (u32 i = 0; i < 50; ++i) pci_memory_write(PORT, express + SLOT_CONTROL, 2, noise() & ~(u32)SLOT_POWER_OFF);
+  }
+  noise_by_memory(0, express, 200, EXTENDED_BYTES);
+  for (u32 i = 0; i < COUNT_OF(kFunctions); ++i) {
+    open_bus();
+    noise_by_ports(kFunctions[i], express, 600);
+    noise_in_the_address();
+  }
+  open_bus();
+  CHECK(pci_port_read(BELOW, 0, 4) == (DEVICE_DISK << 16 | VENDOR_VIRTIO), "the disk below is no disk any more");
   CHECK(pci_port_read(DISK, 0, 4) == (DEVICE_DISK << 16 | VENDOR_VIRTIO), "the disk is no disk any more");
   CHECK(pci_port_read(0, 0, 2) == 0x8086, "the host bridge is gone");
   return TEST_PASS;

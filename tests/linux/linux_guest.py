@@ -51,6 +51,17 @@ def refuses(qmp, command, arguments, words):
     check(False, f"{command} {arguments} is no error")
 
 
+def exchange(guest, request, *answers):
+    """Sends the request, as the guides write it, and compares every message that comes back, field by field."""
+    guest.qmp.send(request.encode() + b"\r\n")
+    for expected in answers:
+        message = guest.qmp.receive(STEP_SECONDS)
+        stamp = message.pop("timestamp", None)
+        check(message == expected, f"{request} was answered by {message}, not {expected}")
+        check((stamp is not None) == ("event" in expected), f"{message}: timestamp {stamp}")
+        check(stamp is None or set(stamp) == {"seconds", "microseconds"}, f"timestamp {stamp}")
+
+
 def md5(path, count=None):
     with open(path, "rb") as file:
         return hashlib.md5(file.read(count)).hexdigest()

@@ -8,6 +8,9 @@ from management import Management
 from virtio import VERSION_1, PciTransport
 
 RAM = 0x100000
+CPU_SELECTION, CPU_STATUS, CPU_RESULT = 0xf0000004, 0xf0000005, 0xf0000006  # of the controller of vCPUs
+CPU_REMOVE, CPU_EJECT = 4, 8
+REFUSED = 1  # an _OST code (ACPI 6.4 §6.3.5)
 DISK = devices.ALL["blk"]
 
 
@@ -147,3 +150,120 @@ def disk_comes_below_a_port(nacre, plugins):
         answer = management.execute("device_add", id="d", driver="virtio-blk-pci", drive="d", bus="pcie.1", addr="0x0")
         check("return" in answer, f"device_add answers {answer}")
         vm.wait_for(lambda: vm.readl(pci.ECAM + (1 << 20)) == 0x10421af4, "the disk below the port")
+
+
+@case
+def vcpu_that_is_asked_for(nacre, plugins):
+    """A second device_del says that it is pending until the guest has answered: by a refusal, or by giving it up."""
+    with qtest.Machine(nacre, plugins, ["-machine", "q35", "-smp", "1,maxcpus=3"]) as vm:
+        management = Management(vm)
+        management.done("device_add", id="c", driver="generic-x86-cpu", **{"cpu-id": 2})
+        for answer in ((CPU_RESULT, REFUSED), (CPU_STATUS, CPU_EJECT)):
+            management.done("device_del", id="c")
+            vm.writeb(CPU_SELECTION, 2)
+            check(vm.readb(CPU_STATUS) & CPU_REMOVE, "the guest is not asked")
+            for _ in range(2):
+                said = management.refused("device_del", id="c")
+                check("its removal is pending" in said and "system_reset" in said, said)
+                vm.writeb(CPU_STATUS, CPU_REMOVE)  # it has taken notice
+                check(not vm.readb(CPU_STATUS) & CPU_REMOVE, "the guest is asked again")
+            vm.writeb(*answer)
+        management.wait_for("DEVICE_DELETED")
+        check([cpu["CPU"] for cpu in management.done("query-cpus")] == [0], "the vCPU is still there")
+
+
+HOT_DISK = {"driver": "virtio-blk-pci", "drive": "n"}
+HOT_CPU = {"driver": "generic-x86-cpu"}
+# (command, its arguments, words of the refusal)
+REFUSALS = [
+    ("device_add", {**HOT_DISK, "bus": "pcie.0"}, "No hot plug controller found for bus pcie.0 when plug"),
+    ("device_add", {**HOT_DISK, "bus": "pcie.0", "addr": "0x9"}, "No hot plug controller found for bus pcie.0"),
+    ("device_add", {**HOT_DISK}, "No hot plug controller found for bus pcie.0 when plug"),
+    ("device_add", {**HOT_DISK, "bus": "pcie.9", "addr": "0x0"}, "there is no PCI bus 'pcie.9'"),
+    ("device_add", {**HOT_DISK, "bus": "d", "addr": "0x0"}, "there is no PCI bus 'd'"),
+    ("device_add", {**HOT_DISK, "bus": "pcie.1", "addr": "0x0"}, "occupied by device 'd'"),
+    ("device_add", {**HOT_DISK, "bus": "pcie.2", "addr": "0x1"}, "has slot 0x0 only"),
+    ("device_add", {**HOT_DISK, "bus": "pcie.2", "addr": "0x0.0x1"}, "at addr 0x0 only, not 0x0.0x1"),
+    ("device_add", {**HOT_DISK, "bus": "pcie.2", "addr": "0x0.0x8"}, "'0x0.0x8' is no PCI address"),
+    ("device_add", {**HOT_DISK, "bus": "pcie.2", "addr": "zero"}, "'zero' is no PCI address"),
+    ("device_add", {**HOT_DISK, "bus": "pcie.2", "addr": "0x20"}, "'0x20' is no PCI address"),
+    ("device_add", {**HOT_DISK, "bus": "pcie.2", "addr": "0x0", "drive": "nobody"}, "nobody"),
+    ("device_add", {**HOT_DISK, "bus": "pcie.2", "addr": "0x0", "drive": "d"}, "in use by device 'd'"),
+    ("device_add", {"driver": "virtio-net-pci", "netdev": "nobody", "bus": "pcie.2", "addr": "0x0"}, "nobody"),
+    ("device_add", {**HOT_DISK, "driver": "virtio-blk-mmio", "addr": "0x1"}, "takes its virtio devices on PCI"),
+    ("device_add", {"driver": "virtio-blk-pcj", "bus": "pcie.2", "addr": "0x0"}, "virtio-blk-pcj"),
+    # Of plugins whose devices do not come and go
+    ("device_add", {"driver": "virtio-rng-pci", "rng": "r", "bus": "pcie.2", "addr": "0x0"},
+     "driver 'virtio-rng-pci' cannot be added while the guest runs"),
+    ("device_add", {"driver": "pcie-root-port", "port": "9"}, "driver 'pcie-root-port' cannot be added"),
+    ("device_del", {"id": "rng"}, "cannot be removed while the guest runs: its driver is not hot-pluggable"),
+    ("device_del", {"id": "pcie.2"}, "cannot be removed while the guest runs: its driver is not hot-pluggable"),
+    ("device_del", {"id": "cold"}, "No hot plug controller found for bus pcie.0 when unplug request"),
+    ("device_del", {"id": "nobody"}, "Device nobody not found"),
+    ("blockdev-del", {"node-name": "d"}, "in use by device 'd'"),
+    ("device_add", {**HOT_CPU}, "Argument cpu-id is required"),
+    ("device_add", {**HOT_CPU, "cpu-id": 0}, "Cpu-id 0 already exist"),
+    ("device_add", {**HOT_CPU, "cpu-id": 3}, "Max cpu-id is 2"),
+    ("device_add", {**HOT_CPU, "cpu-id": 2}, "Cpu-id 2 is running, device id is cpu"),
+    ("device_add", {**HOT_CPU, "cpu-id": 1, "id": "cpu"}, "Device id cpu already existed"),
+]
+
+
+def seen(vm, management):
+    """What there is: by the guest's registers, the management and the host."""
+    identities = [vm.readl(pci.ECAM + (bus << 20 | devfn << 12)) for bus in range(4) for devfn in range(0x100)]
+    asked = [management.done(command) for command in ("query-block", "query-cpus", "query-hotpluggable-cpus",
+                                                      "query-named-block-nodes")]
+    devices = management.done("qom-list", path="/machine/peripheral")
+    told = [event for event in management.events if event in ("DEVICE_DELETED", "CPU_RESIZE")]
+    return {"functions": identities, "answers": asked, "devices": devices, "events": told}
+
+
+@case
+def refusals_change_nothing(nacre, plugins):
+    """Each wrong request is refused in words and leaves the machine as it was, and the right one then works."""
+    arguments = ["-machine", "q35", "-smp", "1,maxcpus=3", "-object", "rng-random,id=r,filename=/dev/urandom",
+                 "-drive", "id=d,file=SCRATCH/disk,direct=off", "-drive", "id=n,file=SCRATCH/new,direct=off",
+                 "-drive", "id=c,file=SCRATCH/cold,direct=off",
+                 "-device", "pcie-root-port,id=pcie.1,bus=pcie.0,addr=0x3,port=1",
+                 "-device", "pcie-root-port,id=pcie.2,bus=pcie.0,addr=0x4,port=2",
+                 "-device", "virtio-blk-pci,drive=d,id=d,bus=pcie.1,addr=0x0",
+                 "-device", "virtio-blk-pci,drive=c,id=cold,bus=pcie.0,addr=0x6",
+                 "-device", "virtio-rng-pci,rng=r,id=rng,bus=pcie.0,addr=0x5"]
+
+    def prepare(scratch):
+        for name in ("disk", "new", "cold"):
+            (scratch / name).write_bytes(bytes(1 << 20))
+    with qtest.Machine(nacre, plugins, arguments, prepare=prepare) as vm:
+        management = Management(vm)
+        for port in (1, 2):
+            vm.writel(pci.ECAM + ((2 + port) << 15) + 0x18, port << 16 | port << 8)
+        management.done("device_add", id="cpu", driver="generic-x86-cpu", **{"cpu-id": 2})
+        management.wait_for("CPU_RESIZE")
+        before = seen(vm, management)
+        check(before["functions"][0x100] == 0x10421af4 and before["functions"][0x200] == 0xffffffff, "the disks")
+        for command, given, words in REFUSALS:
+            named = {"id": "new", **given} if command == "device_add" else given
+            said = management.refused(command, **named)
+            check(words in said, f"{command} {given} is refused without '{words}': {said}")
+            after = seen(vm, management)
+            check(after == before, f"{command} {given} was refused and has changed "
+                                   f"{[what for what in before if before[what] != after[what]]}")
+        management.done("device_add", id="new", bus="pcie.2", addr="0x0", **HOT_DISK)
+        check(vm.readl(pci.ECAM + (2 << 20)) == 0x10421af4, "the disk does not come")
+        management.done("device_add", id="more", driver="generic-x86-cpu", **{"cpu-id": 1})
+
+
+@case
+def vcpus_stay_with_numa(nacre, plugins):
+    """Refused in StratoVirt's words; nothing has changed."""
+    arguments = ["-machine", "q35", "-smp", "2,maxcpus=4", "-object", "memory-backend-ram,size=64M,id=m0",
+                 "-object", "memory-backend-ram,size=64M,id=m1", "-numa", "node,nodeid=0,cpus=0,memdev=m0",
+                 "-numa", "node,nodeid=1,cpus=1,memdev=m1"]
+    with qtest.Machine(nacre, plugins, arguments) as vm:
+        management = Management(vm)
+        before = seen(vm, management)
+        said = management.refused("device_add", id="c", driver="generic-x86-cpu", **{"cpu-id": 2})
+        check("Not support to hotplug/hotunplug cpu in numa architecture now." in said, said)
+        after = seen(vm, management)
+        check(after == before, f"the refusal has changed {[what for what in before if before[what] != after[what]]}")

@@ -16,7 +16,7 @@ WINDOW = pci.WINDOW + 0x4000000  # of memory, for what is below the port
 BUTTON, PRESENCE, COMPLETED, HOTPLUG, LINK = 1, 8, 16, 32, 0x1000
 POWER_ON, POWER_BLINKS, POWER_OFF = 0x100, 0x200, 0x300  # the indicator
 SWITCHED_OFF = 0x400
-PRESENT = 0x40
+PRESENT, LINK_CHANGED = 0x40, 0x100
 
 
 class Port:
@@ -109,9 +109,12 @@ def write_one_clears_each_status_bit_alone(nacre, plugins):
     with machine(nacre, plugins) as vm:
         port = Port(vm)
         plug(Management(vm))
-        check(port.status() == PRESENT | BUTTON | PRESENCE, f"the status after a device came is {port.status():#x}")
+        came = PRESENT | BUTTON | PRESENCE | LINK_CHANGED
+        check(port.status() == came, f"the status after a device came is {port.status():#x}")
         port.clear(0)
-        check(port.status() == PRESENT | BUTTON | PRESENCE, "a write of 0 has cleared something")
+        check(port.status() == came, "a write of 0 has cleared something")
+        port.clear(LINK_CHANGED)
+        check(port.status() == PRESENT | BUTTON | PRESENCE, "not the link's change alone is cleared")
         port.clear(PRESENCE)
         check(port.status() == PRESENT | BUTTON, "not the presence change alone is cleared")
         port.clear(PRESENT | 0xfee0)
@@ -154,7 +157,7 @@ def message_for_each_event_that_is_enabled(nacre, plugins):
         port.clear()
         management.done("device_del", id="d")
         check(port.took_message(), "no message for the button")
-        check(port.status() & BUTTON and not port.link_is_up(), f"the status is {port.status():#x}")
+        check(port.status() == PRESENT | BUTTON and port.link_is_up(), f"the status is {port.status():#x}")
 
 
 @case
@@ -206,15 +209,18 @@ def device_comes_and_goes(nacre, plugins):
             port.control(POWER_ON)
             management.done("device_del", id="d")
             check(below(vm) and port.status() & BUTTON, "the device went before the guest has let go")
-            check("not looked yet" in management.refused("device_del", id="d"), "asked twice")
-            port.clear(BUTTON)
+            for _ in range(2):  # the second time, the guest has taken notice and not answered
+                check("its removal is pending" in management.refused("device_del", id="d"), "asked twice")
+                port.clear(BUTTON)
+            check(port.status() & ~COMPLETED == PRESENT and port.link_is_up(), f"the status is {port.status():#x}")
+            port.clear()
             port.control(POWER_BLINKS)
             check(below(vm), "the device went while the guest was busy")
             check("Guest is still on the fly" in management.refused("device_del", id="d"), "asked while it blinks")
             port.control(SWITCHED_OFF | POWER_BLINKS)
             check(below(vm), "the device went although the indicator still blinks")
             port.control(SWITCHED_OFF | POWER_OFF)
-            check(port.status() & (PRESENT | PRESENCE | COMPLETED) == PRESENCE | COMPLETED,
+            check(port.status() == PRESENCE | LINK_CHANGED | COMPLETED,
                   f"the status of the slot that was switched off is {port.status():#x}")
             management.wait_for("DEVICE_DELETED")
             check(not below(vm) and not port.link_is_up(), "the device that is gone is still seen")
@@ -234,10 +240,59 @@ def guest_that_thinks_again_keeps_its_device(nacre, plugins):
         port.control(POWER_BLINKS)
         port.control(POWER_ON)
         vm.settle()
-        check(below(vm) and port.status() & PRESENT, "the device is gone although the guest kept it")
+        port.clear(COMPLETED)
+        check(below(vm) and port.status() == PRESENT and port.link_is_up(),
+              f"the guest kept the device, and the status is {port.status():#x}")
+        transport = PciTransport(vm, pci.Function(vm, 1, 0))
+        check(transport.features(), "the device that was kept does not work")
+        management.done("device_del", id="d")
+        port.control(POWER_ON)  # it is kept without blinking too
         management.done("device_del", id="d")
         port.control(SWITCHED_OFF | POWER_OFF)
         management.wait_for("DEVICE_DELETED")
+
+
+@case
+def removal_by_force(nacre, plugins):
+    """Of a guest that has not been asked, of one that was and does nothing, of one that is busy with the slot: the
+    device is gone at once, and the guest is told by the change of presence and of the link."""
+    with machine(nacre, plugins) as vm:
+        port, management = Port(vm), Management(vm)
+        for asked, control in ((False, POWER_ON), (True, POWER_ON), (True, POWER_BLINKS)):
+            plug(management)
+            port.control(POWER_ON | LINK | HOTPLUG)
+            port.clear()
+            port.took_message()
+            if asked:
+                management.done("device_del", id="d")
+            port.control(control | LINK | HOTPLUG)
+            port.clear()
+            management.done("device_del", id="d", force=True)
+            management.wait_for("DEVICE_DELETED")
+            check(not below(vm) and not port.link_is_up(), "the device that was taken away is still seen")
+            check(port.status() == PRESENCE | LINK_CHANGED, f"the status after a surprise is {port.status():#x}")
+            check(port.took_message(), "the guest was not told")
+            check("not found" in management.refused("device_del", id="d", force=True), "it can be removed twice")
+            port.clear()
+            port.control(SWITCHED_OFF | POWER_OFF)
+            port.clear()
+            check(port.status() == 0, f"the status of the empty slot is {port.status():#x}")
+        check(management.done("query-block") is not None, "query-block")
+
+
+@case
+def force_where_it_does_not_apply(nacre, plugins):
+    with machine(nacre, plugins, "-smp", "1,maxcpus=2", "-device", "virtio-blk-pci,drive=d,id=d,addr=5",
+                 "-device", "virtio-rng-pci,rng=r,id=rng,addr=6") as vm:
+        management = Management(vm)
+        management.done("device_add", id="cpu", driver="generic-x86-cpu", **{"cpu-id": 1})
+        for device, words in (("d", "No hot plug controller found for bus pcie.0"), ("rng", "not hot-pluggable"),
+                              ("cpu", "by force"), ("nobody", "not found")):
+            said = management.refused("device_del", id=device, force=True)
+            check(words in said, f"{device}: {said}")
+        said = management.refused("device_del", id="d", force="yes")
+        check("'force' of 'device_del' must be true or false" in said, said)
+        check(vm.readl(pci.ECAM + (5 << 15)) == 0x10421af4, "the disk is gone")
 
 
 @case

@@ -36,6 +36,11 @@ constexpr uint16_t kStatusEvents = 0x11f;
 constexpr uint16_t kLinkActive = 1 << 13;  // Link Status
 constexpr uint16_t kBusReset = 1 << 6;     // Bridge Control
 
+uint64_t read_nothing(void*, uint64_t, uint32_t) noexcept {
+  return 0;
+}
+void write_nothing(void*, uint64_t, uint32_t, uint64_t) noexcept {}
+
 }  // namespace
 
 RootPort::RootPort(const std::string& id, std::string name, const Options& options, PciHost& host)
@@ -43,6 +48,10 @@ RootPort::RootPort(const std::string& id, std::string name, const Options& optio
       host_(host),
       options_(options),
       below_(id, this) {}
+
+RootPort::~RootPort() {
+  clear_remains();
+}
 
 Result<std::unique_ptr<RootPort>> RootPort::create(const std::string& id, std::string name, const Options& options,
                                                    PciHost& host) {
@@ -100,21 +109,53 @@ void RootPort::show_presence(bool present) {
   config().set_bits16(link_status(), kLinkActive, present);
 }
 
+// §6.7.3.3: the link is up while a card is there, so that both change together.
+void RootPort::change_presence(bool present) {
+  show_presence(present);
+  asked_ = false;
+  config().set_bits16(slot_status(), kPresenceChanged | kLinkChanged, true);
+}
+
 void RootPort::child_came(bool hot) {
-  show_presence(true);
+  clear_remains();
   if (!hot) {
+    show_presence(true);
     // The guest finds it at boot, with its power on.
     config().set_bits16(slot_control(), kPowerOff | kPowerIndicator, false);
     config().set_bits16(slot_control(), kPowerIndicatorOn, true);
     return;
   }
-  config().set_bits16(slot_status(), kPresenceChanged | kButton, true);
+  change_presence(true);
+  config().set_bits16(slot_status(), kButton, true);
   signal();
 }
 
 void RootPort::child_went() {
-  asked_ = false;
-  if (present_) show_presence(false);  // nobody asked the guest
+  surprise();
+}
+
+void RootPort::surprise() {
+  if (!present_) return;
+  for (const PciFunction* function : below_.functions())
+    for (uint32_t i = 0; function && i < kBars; ++i)
+      if (const Bar& bar = function->bar(i); bar.mapped_at && bar.kind != BarKind::Io)
+        gone_.push_back({*bar.mapped_at, bar.bytes});
+  change_presence(false);
+  signal();
+}
+
+void RootPort::leave_remains() {
+  const nacre_mmio_ops nothing{sizeof nothing, 0, read_nothing, write_nothing};
+  for (const Range& range : std::exchange(gone_, {})) {
+    if (!options_.memory) continue;
+    auto claimed = options_.memory->claim(range.base, range.length, 0, nothing, this, name());
+    if (claimed) remains_.push_back(*claimed);
+  }
+}
+
+void RootPort::clear_remains() {
+  gone_.clear();
+  for (BusRegion* region : std::exchange(remains_, {})) options_.memory->release(region);
 }
 
 Status RootPort::may_plug() {
@@ -125,12 +166,12 @@ Status RootPort::may_plug() {
 Result<RootPort::Asked> RootPort::request_unplug() {
   const uint16_t control = config().get16(slot_control());
   if (busy()) return fail("Guest is still on the fly of another (un)plugging");
-  if (asked_ && config().get16(slot_status()) & kButton)
-    return fail(
-        "the guest has been asked to let go of it and has not looked yet; system_reset removes it for certain.");
   if (is_off(control)) return Asked::Off;
+  if (asked_)
+    return fail(
+        "its removal is pending: the guest has been asked to let go of it and has not answered yet. device_del with "
+        "\"force\": true takes it away at once, and so does system_reset.");
   asked_ = true;
-  config().set_bits16(link_status(), kLinkActive, false);
   config().set_bits16(slot_status(), options_.fast_unplug ? kButton | kPresenceChanged : kButton, true);
   signal();
   return Asked::Asked;
@@ -143,13 +184,16 @@ void RootPort::write_config(uint32_t offset, uint32_t width, uint32_t value) {
   // Bridge 1.2 §3.2.5.17: setting the bit resets what is below.
   if (!(bridge & kBusReset) && config().get16(kBridgeControl) & kBusReset) below_.reset();
   auto touches = [&](uint32_t at) { return offset < at + 2 && offset + width > at; };
+  const bool moves_window = offset < kBridgeControl + 2 && offset + width > kPrimaryBus;
+  if (!remains_.empty() && (moves_window || (touches(slot_control()) && is_off(config().get16(slot_control())))))
+    host_.loop().call([this] { clear_remains(); });
   if (touches(slot_control())) {
     const uint16_t now = config().get16(slot_control());
     if (present_ && is_off(now) && !is_off(control)) {
-      show_presence(false);
-      asked_ = false;
-      config().set_bits16(slot_status(), kPresenceChanged, true);
+      change_presence(false);
       if (off_) off_();
+    } else if (!(now & kPowerOff) && (now & kPowerIndicator) == kPowerIndicatorOn) {
+      asked_ = false;  // the guest keeps it
     }
     config().set_bits16(slot_status(), kCompleted, true);
   }
@@ -173,6 +217,7 @@ void RootPort::signal() {
 void RootPort::reset() {
   const bool removed = asked_ && present_;
   PciFunction::reset();
+  clear_remains();
   signal_ = false;
   asked_ = false;
   bool occupied = false;

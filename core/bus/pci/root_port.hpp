@@ -19,9 +19,11 @@ class RootPort : public PciFunction {
     uint8_t revision = 0;
     uint8_t port = 0;          // the port's number
     bool fast_unplug = false;  // a request shows a presence change too, so that the guest asks no five seconds for it
+    AddressSpace* memory = nullptr;  // for leave_remains(); outlives the port
   };
 
   // `id` is the name of the bus below. `messages` may be NULL in tests.
+  ~RootPort() override;
   static Result<std::unique_ptr<RootPort>> create(const std::string& id, std::string name, const Options& options,
                                                   PciHost& host);
 
@@ -40,9 +42,17 @@ class RootPort : public PciFunction {
 
   enum class Asked { Asked, Off };
   // [main, host locked] Presses the attention button for the device to be removed. Off: the guest has switched the slot
-  // off before, and nobody need be asked. Fails while the guest is busy with the slot, or has not yet seen the last
-  // request.
+  // off before, and nobody need be asked. Fails while the guest is busy with the slot, or has not answered the last
+  // request: by blinking, by a slot that is on and lit, which keeps the device, or by one that is off.
   Result<Asked> request_unplug();
+  // [main, host locked] What is below is not there any more, whatever the guest does with it: a surprise removal
+  // (§6.7.3.3). It is to be unplugged now.
+  void surprise();
+  // [main, host locked] After that: memory reads of what was below give zeroes instead of all ones, until the guest
+  // switches the slot off, opens other windows, or another device comes. What a root complex returns for a read that
+  // nobody answers is its own affair (§2.3.2); drivers of virtio reset a device that is gone, and wait for a status of
+  // 0 for ever (virtio 1.2 §4.1.4.3.2).
+  void leave_remains();
   // [main, host locked] Fails while a device cannot come in because the guest is busy with the slot.
   Status may_plug();
 
@@ -54,7 +64,9 @@ class RootPort : public PciFunction {
   uint32_t link_status() const { return express_ + 0x12; }
   bool busy();
   bool is_off(uint16_t control) const;
+  void clear_remains();
   void show_presence(bool present);
+  void change_presence(bool present);
   void signal();
 
   PciHost& host_;
@@ -65,6 +77,8 @@ class RootPort : public PciFunction {
   bool asked_ = false;   // a removal that the guest has not answered
   bool signal_ = false;  // an enabled event is there
   std::function<void()> off_;
+  std::vector<Range> gone_;          // memory of what was taken away by surprise
+  std::vector<BusRegion*> remains_;  // what reads as zeroes there
 };
 
 }  // namespace nacre::pci

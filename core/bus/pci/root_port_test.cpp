@@ -8,7 +8,7 @@ namespace {
 constexpr uint32_t kPort = 2 << 3;
 constexpr Identity kDisk{0x1af4, 0x1042, 1, 0x010000};
 
-enum : uint16_t { kButton = 1, kPresenceChanged = 8, kCompleted = 16, kPresent = 64 };
+enum : uint16_t { kButton = 1, kPresenceChanged = 8, kCompleted = 16, kPresent = 64, kLinkChanged = 256 };
 enum : uint16_t { kPowerOn = 0, kPowerOff = 1 << 10, kLit = 1 << 8, kBlinking = 2 << 8, kDark = 3 << 8 };
 constexpr uint16_t kAllEvents = 1 | 16 | 32 | 1 << 12;  // button, command completed, hot-plug, link: as pciehp does
 
@@ -97,8 +97,8 @@ TEST_F(RootPortTest, PlugsAndUnplugs) {
   EXPECT_EQ(messages(), 1u);  // for the command
   host_->plug(*port_->secondary(), 0, disk_, true);
   EXPECT_EQ(messages(), 1u);
-  EXPECT_EQ(status(), kPresent | kPresenceChanged | kButton);
-  clear(kPresenceChanged | kButton);
+  EXPECT_EQ(status(), kPresent | kPresenceChanged | kLinkChanged | kButton);
+  clear(kPresenceChanged | kLinkChanged | kButton);
   command(kPowerOn | kBlinking);
   EXPECT_FALSE(host_->change([&] { return port_->may_plug(); }));
   enumerate();
@@ -109,7 +109,7 @@ TEST_F(RootPortTest, PlugsAndUnplugs) {
   ASSERT_EQ(*ask(), RootPort::Asked::Asked);
   EXPECT_EQ(messages(), 1u);
   EXPECT_EQ(status(), kPresent | kButton);
-  EXPECT_FALSE(link());
+  EXPECT_TRUE(link());  // nothing has changed yet
   clear(kButton);
   command(kPowerOn | kBlinking);
   auto again = ask();
@@ -120,7 +120,8 @@ TEST_F(RootPortTest, PlugsAndUnplugs) {
   EXPECT_EQ(read(1, 0, 0, 4), 0x10421af4u);
   set_control(kPowerOff | kDark | kAllEvents);
   EXPECT_EQ(offs_, 1);
-  EXPECT_EQ(status(), kPresenceChanged | kCompleted);
+  EXPECT_EQ(status(), kPresenceChanged | kLinkChanged | kCompleted);
+  EXPECT_FALSE(link());
   EXPECT_EQ(read(1, 0, 0, 4), 0xffffffffu);  // gone at once
   set_control(kPowerOff | kDark | kAllEvents);
   EXPECT_EQ(offs_, 1);
@@ -128,19 +129,41 @@ TEST_F(RootPortTest, PlugsAndUnplugs) {
   clear(0x11f);
   EXPECT_EQ(status(), 0u);
   host_->plug(*port_->secondary(), 0, disk_, true);
-  EXPECT_EQ(status(), kPresent | kPresenceChanged | kButton);
+  EXPECT_EQ(status(), kPresent | kPresenceChanged | kLinkChanged | kButton);
+}
+
+TEST_F(RootPortTest, AGuestThatThinksAgain) {
+  host_->plug(*port_->secondary(), 0, disk_);
+  ASSERT_TRUE(ask());
+  clear(kButton);
+  command(kPowerOn | kBlinking);
+  EXPECT_TRUE(link());
+  command(kPowerOn | kLit);
+  EXPECT_TRUE(link());
+  EXPECT_EQ(status(), kPresent);
+  enumerate();
+  // It has answered: a reset takes nothing away, and it can be asked again.
+  ASSERT_TRUE(ask());
+  set_control(kPowerOn | kLit | kAllEvents);
+  ASSERT_TRUE(ask());
+  set_control(kPowerOn | kLit | kAllEvents);
+  host_->reset();
+  EXPECT_EQ(status(), kPresent);
+  EXPECT_EQ(offs_, 0);
 }
 
 TEST_F(RootPortTest, AGuestThatNeverAnswers) {
   host_->plug(*port_->secondary(), 0, disk_);
   ASSERT_TRUE(ask());
-  auto again = ask();
-  ASSERT_FALSE(again);
-  EXPECT_NE(again.error().message.find("has not looked yet"), std::string::npos);
+  // Whether or not it has seen the button.
+  for (bool seen : {false, true}) {
+    if (seen) clear(kButton);
+    auto again = ask();
+    ASSERT_FALSE(again);
+    EXPECT_NE(again.error().message.find("its removal is pending"), std::string::npos);
+    EXPECT_EQ(status() & kButton, seen ? 0 : kButton);
+  }
   EXPECT_EQ(offs_, 0);
-  // One that has looked and done nothing is asked again.
-  clear(kButton);
-  EXPECT_TRUE(ask());
   // A reset takes the device for it.
   host_->reset();
   EXPECT_EQ(offs_, 1);
@@ -163,6 +186,66 @@ TEST_F(RootPortTest, ASlotThatIsOffNeedsNoAsking) {
   EXPECT_EQ(*ask(), RootPort::Asked::Off);
 }
 
+// PCIe 5.0 §6.7.3.3: what is taken away without the guest's leave.
+TEST_F(RootPortTest, Surprise) {
+  command(kPowerOn | kLit);
+  host_->plug(*port_->secondary(), 0, disk_);
+  messages();
+  host_->change([&] { port_->surprise(); });
+  EXPECT_EQ(messages(), 1u);
+  EXPECT_EQ(status(), kPresenceChanged | kLinkChanged);
+  EXPECT_FALSE(link());
+  EXPECT_EQ(read(1, 0, 0, 4), 0xffffffffu);
+  host_->unplug(disk_);
+  clear(kPresenceChanged | kLinkChanged);
+  EXPECT_EQ(status(), 0u);
+  // The guest switches off what is gone.
+  command(kPowerOff | kDark);
+  EXPECT_EQ(offs_, 0);
+  host_->plug(*port_->secondary(), 0, disk_, true);
+  enumerate();
+}
+
+// Drivers that reset what is gone read zeroes, until the guest has switched the slot off.
+TEST_F(RootPortTest, RemainsOfASurprise) {
+  Cell cell;
+  ASSERT_TRUE(disk_.add_bar(0, BarKind::Memory32, false, 0x1000, Cell::kOps, &cell));
+  for (int how = 0; how < 3; ++how) {
+    make({.memory = memory_.get()});
+    host_->plug(*port_->secondary(), 0, disk_);
+    write(0, kPort, kMemoryBase, 4, 0xc000c000);
+    write(1, 0, kBar0, 4, kMemory);
+    write(1, 0, kCommand, 2, kMemoryDecode);
+    ASSERT_EQ(memory_->owner_of(kMemory, 1), "device 'd'");
+    host_->change([&] { port_->surprise(); });
+    host_->unplug(disk_);
+    EXPECT_EQ(memory_->owner_of(kMemory, 1), "");
+    host_->change([&] { port_->leave_remains(); });
+    EXPECT_EQ(memory_->owner_of(kMemory, 0x1000), "the port");
+    memory_->write(0, kMemory + 0x14, 1, 0xff);
+    EXPECT_EQ(memory_->read(0, kMemory + 0x14, 1), 0u);
+    set_control(kPowerOff | kBlinking);
+    EXPECT_EQ(memory_->owner_of(kMemory, 1), "the port");
+    if (how == 0) set_control(kPowerOff | kDark);
+    if (how == 1) write(0, kPort, kMemoryBase, 4, 0xc010c010);
+    if (how == 2) host_->reset();
+    EXPECT_EQ(memory_->owner_of(kMemory, 1), "") << how;
+  }
+}
+
+TEST_F(RootPortTest, SurpriseWhileItIsAsked) {
+  host_->plug(*port_->secondary(), 0, disk_);
+  ASSERT_TRUE(ask());
+  clear(kButton);
+  command(kPowerOn | kBlinking);
+  host_->change([&] { port_->surprise(); });
+  host_->unplug(disk_);
+  EXPECT_EQ(status(), kPresenceChanged | kLinkChanged);
+  host_->reset();
+  EXPECT_EQ(offs_, 0);
+  EXPECT_EQ(status(), 0u);
+}
+
 TEST_F(RootPortTest, InterruptsByTheLineWithoutMsix) {
   const uint32_t msix = port_->config().find_capability(0x11);
   write(0, kPort, msix + 2, 2, 0);
@@ -173,6 +256,8 @@ TEST_F(RootPortTest, InterruptsByTheLineWithoutMsix) {
   host_->plug(*port_->secondary(), 0, disk_, true);
   EXPECT_TRUE(host_->lines().level(2));
   clear(kButton);
+  EXPECT_TRUE(host_->lines().level(2));  // for the link
+  clear(kLinkChanged);
   EXPECT_FALSE(host_->lines().level(2));  // a presence change is not enabled
 }
 

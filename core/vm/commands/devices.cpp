@@ -19,7 +19,8 @@ Answer device_add(VirtualMachine& vm, const json::object& arguments, qmp::Contex
 
 Answer device_del(VirtualMachine& vm, const json::object& arguments, qmp::Context&) {
   std::string id(arguments.at("id").as_string());
-  if (Status removed = vm.devices().remove(id); !removed) return removed.error();
+  const json::value* force = arguments.if_contains("force");
+  if (Status removed = vm.devices().remove(id, force && force->as_bool()); !removed) return removed.error();
   // On microvm DEVICE_DELETED comes before the answer, as StratoVirt's documents show it.
   return json::object();
 }

@@ -33,7 +33,8 @@ constexpr Argument kAnnounceSelf[] = {{"initial", Type::Int, false, "ms until th
                                       {"interfaces", Type::Array, false, "ids of netdevs or NICs; all without it"},
                                       {"id", Type::String, false, "accepted, and without effect"}};
 constexpr Argument kNetdevId[] = {{"id", Type::String, true, "the back end's id"}};
-constexpr Argument kDeviceId[] = {{"id", Type::String, true, "the device's id"}};
+constexpr Argument kDeviceDel[] = {{"id", Type::String, true, "the device's id"},
+                                   {"force", Type::Bool, false, "at once, whether or not the guest lets go (false)"}};
 constexpr std::string_view kSocketOnly[] = {"socket"};
 constexpr std::string_view kUnixOnly[] = {"unix"};
 constexpr Argument kSocketPath[] = {{"path", Type::String, true, "path of the socket"}};
@@ -108,7 +109,7 @@ constexpr Row kRows[] = {
     {"system_reset", system_reset, "puts the machine back to power-on", "nothing"},
     {"device_add", device_add, "makes a device; further arguments are the driver's properties", "nothing", kDeviceAdd,
      true},
-    {"device_del", device_del, "takes a device away", "nothing", kDeviceId},
+    {"device_del", device_del, "takes a device away", "nothing", kDeviceDel},
     {"blockdev-add",
      blockdev_add,
      "opens a disk image, or a plugin's disk, for a device",

@@ -29,6 +29,7 @@ nacre_status root_port(nacre_instance* instance, const nacre_pci_port* wanted, n
   options.revision = wanted->revision;
   options.port = wanted->port;
   options.fast_unplug = wanted->fast_unplug != 0;
+  options.memory = &instance->vm.platform().space(NACRE_SPACE_MMIO);
   auto port = pci::RootPort::create(instance->id, instance->name(), options, tree->host());
   if (!port) return finish(port.error(), slot);
   (*port)->on_power_off(

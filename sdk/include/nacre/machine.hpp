@@ -20,6 +20,7 @@ class Machine {
   virtual Status boot(nacre_error* slot) = 0;
   // Of a machine M with `static constexpr const char* kCpuDriver`: see nacre_machine_ops.
   virtual void cpu_changed(uint32_t, bool) {}
+  virtual bool cpu_leaving(uint32_t) { return false; }
 
  protected:
   nacre_instance* instance() const { return instance_; }
@@ -64,13 +65,24 @@ struct MachineTable {
   static void cpu_changed(void* self, uint32_t index, uint32_t plugged) noexcept {
     of(self)->cpu_changed(index, plugged != 0);
   }
+  static uint32_t cpu_leaving(void* self, uint32_t index) noexcept { return of(self)->cpu_leaving(index); }
   static constexpr const char* cpu_driver() {
     if constexpr (requires { M::kCpuDriver; }) return M::kCpuDriver;
     return nullptr;
   }
 
-  static constexpr nacre_machine_ops kOps{
-      sizeof(nacre_machine_ops), 0, create, destroy, layout, build, place, displace, boot, cpu_driver(), cpu_changed};
+  static constexpr nacre_machine_ops kOps{sizeof(nacre_machine_ops),
+                                          0,
+                                          create,
+                                          destroy,
+                                          layout,
+                                          build,
+                                          place,
+                                          displace,
+                                          boot,
+                                          cpu_driver(),
+                                          cpu_changed,
+                                          cpu_leaving};
 };
 
 template <typename M, size_t N>

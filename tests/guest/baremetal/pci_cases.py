@@ -9,7 +9,9 @@ ROUNDS = 3
 
 def _arguments(bench, words):
     arguments = bench.arguments(words, machine="q35", more=(
-        "-device", "pcie-root-port,id=pcie.1,bus=pcie.0,addr=0x3,port=0x1"))
+        "-device", "pcie-root-port,id=pcie.1,bus=pcie.0,addr=0x3,port=0x1",
+        "-drive", f"id=below,file={bench.disk('below.img')},direct=off",
+        "-device", "virtio-blk-pci,drive=below,id=below,bus=pcie.1,addr=0x0"))
     disk = arguments.index("-device") + 1
     arguments[disk] = "virtio-blk-pci,drive=rootfs,id=rootfs,addr=0x2"
     return arguments
@@ -26,6 +28,8 @@ def noise_and_resets(bench):
         check(len(set(sums)) == 1, f"the registers differ after a reset: {sums}")
         with guest.connect() as qmp:
             check(qmp.execute("query-status")["running"], "query-status")
+            there = [one["name"] for one in qmp.execute("qom-list", path="/machine/peripheral")]
+            check({"below", "rootfs", "pcie.1"} <= set(there), f"the devices are {there}")
             qmp.execute("quit")
 
 

@@ -88,6 +88,9 @@ typedef struct nacre_machine_ops {
   const char *cpu_driver;
   /* [main, also while the vCPUs run] vCPU `index` is there (1) or shall go (0): tell the guest. */
   void (*cpu_changed)(void *self, uint32_t index, uint32_t plugged) NACRE_NOEXCEPT;
+  /* [main, also while the vCPUs run] 1: the guest was told that vCPU `index` shall go, and has neither let go of it nor
+   * refused; 0: it may be told so. NULL: it is told each time. */
+  uint32_t (*cpu_leaving)(void *self, uint32_t index) NACRE_NOEXCEPT;
 } nacre_machine_ops;
 
 enum { NACRE_IRQCHIP_FULL = 1 }; /* PIC, IOAPIC and local APICs in the kernel */
