@@ -61,6 +61,25 @@ def reset_register_resets_the_machine(nacre, plugins):
 
 
 @case
+def keyboard_controller_pulses_the_reset_line(nacre, plugins):
+    """That of q35; microvm has none. The status says that there is no controller, and that it takes a command."""
+    for name in POWER:
+        with qtest.Machine(nacre, plugins, ["-machine", name]) as vm:
+            management = Management(vm)
+            check(vm.inb(0x64) == 0xfd, f"{name}: the status is {vm.inb(0x64):#x}")
+            vm.outb(0x64, 0xff)  # pulses nothing
+            if name == "microvm":
+                vm.outb(0x64, 0xfe)
+            vm.settle()
+            management.done("query-status")
+            check("RESET" not in management.events, f"{name}: reset by a command that means nothing to it")
+            for _ in range(2 if name == "q35" else 0):
+                vm.outb(0x64, 0xfe)
+                management.wait_for("RESET")
+                check(vm.inb(0x64) == 0xfd, "the status after a reset")
+
+
+@case
 def sleep_register_ends_the_machine(nacre, plugins):
     for name, (base, _) in POWER.items():
         vm = qtest.Machine(nacre, plugins, ["-machine", name])
