@@ -182,13 +182,15 @@ FLASH_END = 1 << 32
 CODE, VARS = FLASH_END - FLASH, FLASH_END - FLASH - VARIABLES
 
 
-def firmware(nacre, plugins):
+def firmware(nacre, plugins, *more):
     def prepare(scratch):
+        (scratch / "disk").write_bytes(bytes(512))
         (scratch / "code").write_bytes(bytes(range(256)) * (FLASH // 256))
         (scratch / "vars").write_bytes(b"\xff" * VARIABLES)
     return qtest.Machine(nacre, plugins, ["-machine", "q35", "-smp", "2,maxcpus=4", "-drive",
                                           "if=pflash,unit=0,id=f0,file=SCRATCH/code,readonly=on", "-drive",
-                                          "if=pflash,unit=1,id=f1,file=SCRATCH/vars"], prepare=prepare)
+                                          "if=pflash,unit=1,id=f1,file=SCRATCH/vars", *more],
+                         prepare=prepare)
 
 
 class FwCfg:
@@ -242,6 +244,58 @@ def fw_cfg_items_by_the_data_register(nacre, plugins):
         check(device.item(0, 4) == b"QEMU", "an item was written")
         check(int(vm.request("inw 0x511"), 16) in (0, 0xffff), "a wide read of the data register gives data")
         check(device.item(0, 4) == b"QEMU", "a wide read has moved on")
+
+
+def boot_disk(name, place, *more):
+    return ["-drive", f"id={name},file=SCRATCH/disk,direct=off,readonly=on", "-device",
+            ",".join((f"virtio-blk-pci,drive={name},id={name}", place, *more))]
+
+
+@case
+def fw_cfg_bootorder(nacre, plugins):
+    """The disks with a bootindex, by its order and by their places; a disk that comes is in it after a reset."""
+    def path(places):
+        bridge = "".join(f"/pci-bridge@{port}" for port in places[:-1])
+        return f"/pci@i0cf8{bridge}/scsi@{places[-1]}/disk@0,0"
+
+    def order(device):
+        key, size = device.directory().get("bootorder", (0, 0))
+        return device.item(key, size)
+
+    ports = [word for slot in (3, 4) for word in
+             ("-device", f"pcie-root-port,id=port{slot},bus=pcie.0,addr={slot:#x},port={slot}")]
+    with firmware(nacre, plugins, *ports, *boot_disk("never", "addr=0x7"),
+                  *boot_disk("last", "addr=0x1e.0x1", "bootindex=255"),
+                  *boot_disk("second", "addr=0x1e", "bootindex=7", "multifunction=on"),
+                  *boot_disk("first", "bus=port3,addr=0x0", "bootindex=0")) as vm:
+        device, management = FwCfg(vm), Management(vm)
+        want = [path(["3", "0"]), path(["1e"]), path(["1e,1"])]
+        check(order(device) == "\n".join(want).encode() + b"\0", f"the order is {order(device)}")
+        management.done("blockdev-add", **{"node-name": "new", "driver": "raw", "read-only": True, "cache": {
+            "direct": False}, "file": {"driver": "file", "filename": str(vm.scratch / "disk")}})
+        come = {"id": "new", "driver": "virtio-blk-pci", "bus": "port4", "addr": "0x0"}
+        said = management.refused("device_add", boot_index=7, **come)
+        check("bootindex 7" in said and "'second'" in said, f"one that is taken: {said}")
+        said = management.refused("device_add", boot_index=256, **come)
+        check("bootindex" in said and "255" in said, f"one that is too great: {said}")
+        management.done("device_add", boot_index=5, **come)
+        check(order(device) == "\n".join(want).encode() + b"\0", "the order changes under a guest")
+        management.done("system_reset")
+        management.wait_for("RESET")
+        want.insert(1, path(["4", "0"]))
+        check(order(device) == "\n".join(want).encode() + b"\0", f"after a reset the order is {order(device)}")
+    with firmware(nacre, plugins, *boot_disk("never", "addr=0x7")) as vm:
+        check("bootorder" not in FwCfg(vm).directory(), "an order that nobody has asked for")
+
+
+@case
+def bootindex_is_of_one_disk(nacre, plugins):
+    try:
+        with firmware(nacre, plugins, *boot_disk("one", "addr=0x2", "bootindex=3"),
+                      *boot_disk("other", "addr=0x3", "bootindex=3")):
+            check(False, "two disks with the same bootindex were taken")
+    except qtest.Failure as failure:
+        check("'other'" in str(failure) and "bootindex 3 is that of device 'one'" in str(failure), f"{failure}")
 
 
 @case
