@@ -4,6 +4,7 @@
 
 #include "machines/common/boot_order.hpp"
 #include "machines/common/x86_machine.hpp"
+#include "machines/q35/power_block.hpp"
 
 namespace nacre::q35 {
 namespace {
@@ -59,7 +60,10 @@ Status Firmware::build(const AddDevice& add, nacre_error* slot) {
     if (Status made = add("pflash-cfi01", id.c_str(), properties); !made) return made;
     end -= config_.flash_length[unit];
   }
-  return fw_cfg_.claim(machine_, slot);
+  Status connected =
+      ErrorSlot::wrap(slot, "the line of the system control interrupt is not free",
+                      [&](nacre_error* error) { return host.irq->connect(machine_, PowerBlock::kLine, &sci_, error); });
+  return connected ? fw_cfg_.claim(machine_, slot) : connected;
 }
 
 Status Firmware::boot(const machine::AcpiMachine& acpi, const machine::RamLayout& ram, nacre_error* slot) {

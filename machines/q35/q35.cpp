@@ -160,6 +160,7 @@ class Q35 : public machine::X86Machine {
     if (config().max_vcpus > config().vcpus)
       description.cpu_hotplug = {CpuController::kEvents, CpuController::kController, CpuController::kLine, present};
     description.power = {kPowerPorts, kPowerPorts + 1, kPowerPorts + 2, kPowerLine};
+    if (firmware_.present()) description.fixed = PowerBlock::kFixed;
     if (config().serial_chardev) description.serial = {machine::kSerialPorts, machine::kSerialLine};
     description.clock = true;
     description.pci = {kEcam,

@@ -115,6 +115,12 @@ def fixed_power_block_of_q35(nacre, plugins):
         check(vm.process.wait(qtest.SECONDS) == 0, "the machine did not end at soft-off")
     finally:
         vm.close()
+    vm = qtest.Machine(nacre, plugins, ["-machine", "q35"])
+    try:
+        vm.request("outw 0x604 0x3401")  # type 5, as the DSDT has it
+        check(vm.process.wait(qtest.SECONDS) == 0, "the machine did not end at the DSDT's soft-off")
+    finally:
+        vm.close()
 
 
 # The generic event device and the vCPUs it tells of
