@@ -1,6 +1,11 @@
 #include "machines/q35/firmware.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
+#include <nacre/log.hpp>
+#include <string_view>
 
 #include "machines/common/boot_order.hpp"
 #include "machines/common/x86_machine.hpp"
@@ -22,6 +27,23 @@ constexpr uint64_t kSector = 4096;
 constexpr uint64_t kShadowEnd = machine::kMiB;
 constexpr uint64_t kShadowMost = 128 << 10;
 
+enum class Kind { kUefi, kSeaBios, kOther };
+
+Kind kind_of(int fd, uint64_t length) {
+  machine::Bytes content(length);
+  for (uint64_t done = 0; done < length;) {
+    const ssize_t count = ::pread(fd, content.data() + done, length - done, static_cast<off_t>(done));
+    if (count <= 0) return Kind::kOther;
+    done += static_cast<uint64_t>(count);
+  }
+  // A firmware volume (UEFI Platform Initialization 1.7, volume 3 §3.2.1).
+  constexpr std::string_view kVolume = "_FVH", kSeaBios = "SeaBIOS (version";
+  constexpr size_t kVolumeSignature = 40;
+  const std::string_view text(reinterpret_cast<const char*>(content.data()), content.size());
+  if (text.substr(std::min(kVolumeSignature, text.size())).starts_with(kVolume)) return Kind::kUefi;
+  return text.find(kSeaBios) != text.npos ? Kind::kSeaBios : Kind::kOther;
+}
+
 }  // namespace
 
 Status Firmware::open() {
@@ -41,12 +63,28 @@ Status Firmware::open() {
     Result<machine::BootFile> kernel = machine::BootFile::open(config_.kernel, "kernel");
     if (!kernel) return kernel.error();
     kernel_ = std::move(*kernel);
+    if (Status asked = warn_of_kernel(); !asked) return asked;
   }
   if (config_.initrd) {
     Result<machine::BootFile> initrd = machine::BootFile::open(config_.initrd, "initrd");
     if (!initrd) return initrd.error();
     initrd_ = std::move(*initrd);
   }
+  return {};
+}
+
+Status Firmware::warn_of_kernel() const {
+  std::array<uint8_t, 2> head{};
+  Result<size_t> read = kernel_.read(0, head);
+  if (!read) return read.error();
+  const bool efi_program = head[0] == 'M' && head[1] == 'Z';
+  const Kind kind = kind_of(config_.flash_fd[0], config_.flash_length[0]);
+  if (kind == Kind::kUefi && !efi_program)
+    sdk::log(machine_, NACRE_LOG_WARN, "UEFI firmware starts a kernel that is an EFI program, as a bzImage is, and '",
+             kernel_.path(), "' is none: it will not be started; leave -drive if=pflash out to start it directly.");
+  if (kind == Kind::kSeaBios)
+    sdk::log(machine_, NACRE_LOG_WARN, "SeaBIOS starts what is on a disk, and no kernel by itself: '", kernel_.path(),
+             "' will not be started; leave -drive if=pflash out to start it directly, or use UEFI firmware.");
   return {};
 }
 

@@ -35,6 +35,8 @@ class Firmware {
   sdk::Status boot(const machine::AcpiMachine& acpi, const machine::RamLayout& ram, nacre_error* slot);
 
  private:
+  // Tells the user of a kernel that this firmware will not start.
+  sdk::Status warn_of_kernel() const;
   sdk::Status shadow(nacre_error* slot) const;
 
   nacre_instance* machine_;

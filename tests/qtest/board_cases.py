@@ -305,6 +305,21 @@ def bootindex_is_of_one_disk(nacre, plugins):
 
 
 @case
+def kernel_that_firmware_does_not_start(nacre, plugins):
+    """The user is told, by the kind of both; of firmware that nobody here knows nothing is said."""
+    uefi, seabios = bytes(40) + b"_FVH", b"SeaBIOS (version %s)"
+    for code, kernel, says in ((uefi, b"\x7fELF", "UEFI firmware"), (uefi, b"MZ", None), (seabios, b"MZ", "SeaBIOS"),
+                               (b"other", b"\x7fELF", None)):
+        def prepare(scratch):
+            (scratch / "code").write_bytes(code.ljust(FLASH, b"\0"))
+            (scratch / "kernel").write_bytes(kernel.ljust(4096, b"\0"))
+        with qtest.Machine(nacre, plugins, ["-machine", "q35", "-kernel", "SCRATCH/kernel", "-drive",
+                                            "if=pflash,unit=0,file=SCRATCH/code,readonly=on"], prepare=prepare) as vm:
+            told = says is not None and says in vm.log() and "/kernel' " in vm.log()
+            check(told if says else "kernel" not in vm.log(), f"{code[:16]} and {kernel}: the log is {vm.log()}")
+
+
+@case
 def fw_cfg_copies(nacre, plugins):
     """Against the data register, all lengths; skips; and what is refused leaves the error bit and memory as it was."""
     with firmware(nacre, plugins) as vm:
