@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <map>
+#include <optional>
 
 #include "core/base/error_slot.hpp"
 #include "core/base/log.hpp"
@@ -39,6 +41,13 @@ bool declares(const nacre_type& type, std::string_view name) {
   for (const nacre_prop& property : properties_of(type))
     if (property.name == name) return true;
   return false;
+}
+
+// Its place in the order in which firmware tries what it may start from; none where the user has not said.
+std::optional<uint64_t> bootindex_of(const nacre_instance& device) {
+  uint64_t index = 0;
+  if (device.properties.get_u64("bootindex", index) != NACRE_OK) return {};
+  return index;
 }
 
 // What a device on PCI may be given besides its place: only the first has an effect, the others are what clients of
@@ -149,6 +158,10 @@ Result<nacre_instance*> Devices::add(const std::string& driver, const std::strin
   const std::string own_id = id.empty() ? driver + "." + std::to_string(unnamed_++) : id;
   Result<std::unique_ptr<nacre_instance>> device = make(driver, own_id, properties, false);
   if (!device) return device.error();
+  if (Status unique = check_bootindex(**device); !unique) {
+    undo(**device, true);
+    return unique.error();
+  }
   // Devices that are neither virtio nor PCI place themselves by their properties.
   if (const auto& made = **device;
       made.type->bus && std::string_view(made.type->bus) == "pci" && !made.pci_function()) {
@@ -236,6 +249,25 @@ void Devices::undo(nacre_instance& device, bool realized) {
     device.self = nullptr;
   }
   services::take_back(device);
+}
+
+std::vector<const nacre_instance*> Devices::in_boot_order() const {
+  std::map<uint64_t, const nacre_instance*> order;
+  for (const auto& device : devices_)
+    if (std::optional<uint64_t> index = bootindex_of(*device)) order.emplace(*index, device.get());
+  std::vector<const nacre_instance*> devices;
+  for (const auto& [index, device] : order) devices.push_back(device);
+  return devices;
+}
+
+Status Devices::check_bootindex(const nacre_instance& device) const {
+  const std::optional<uint64_t> wanted = bootindex_of(device);
+  if (!wanted) return {};
+  for (const auto& other : devices_)
+    if (bootindex_of(*other) == wanted)
+      return fail("{}: bootindex {} is that of {} already; each device needs one of its own.", device.name(), *wanted,
+                  other->name());
+  return {};
 }
 
 void Devices::reset() {

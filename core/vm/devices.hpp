@@ -53,6 +53,9 @@ class Devices {
   nacre_instance* find(const std::string& id);
   const std::vector<std::unique_ptr<nacre_instance>>& all() const { return devices_; }
 
+  // Those that have a bootindex, in its order.
+  std::vector<const nacre_instance*> in_boot_order() const;
+
   // [vCPUs parked] Every device that is not on a virtio bus, as at power-on.
   void reset();
   // Presses the power button of every device that has one; false when none has.
@@ -62,6 +65,8 @@ class Devices {
   Result<nacre_instance*> add(const std::string& driver, const std::string& id, const Properties& properties, bool hot);
   // Whether the machine's vCPUs come and go by this driver.
   bool is_cpu(const std::string& driver) const;
+  // Fails where another device has its bootindex.
+  Status check_bootindex(const nacre_instance& device) const;
   Status realize(nacre_instance& instance);
   Error failure(const nacre_instance& instance, const char* function, nacre_status code, const std::string& words);
   void undo(nacre_instance& instance, bool realized);

@@ -6,19 +6,6 @@
 #include "machines/common/mp_table.hpp"
 
 namespace nacre::machine {
-namespace {
-
-// A generic address: one byte of I/O space (§5.2.3.2).
-void put_io_register(Bytes& table, size_t offset, uint16_t port) {
-  constexpr uint8_t kSystemIo = 1, kByteAccess = 1;
-  table[offset] = kSystemIo;
-  table[offset + 1] = 8;
-  table[offset + 3] = kByteAccess;
-  put<uint64_t>(table, offset + 4, port);
-}
-
-}  // namespace
-
 Bytes acpi_xsdt(std::string_view machine, const std::vector<uint64_t>& tables) {
   Bytes table = acpi_header("XSDT", 1, machine);
   for (uint64_t address : tables) append(table, address);
@@ -61,47 +48,16 @@ Bytes acpi_finish(Bytes table) {
   return table;
 }
 
-// §5.2.9. With HW_REDUCED_ACPI all fixed-hardware fields stay zero, and there is no FACS.
-Bytes acpi_fadt(const AcpiMachine& machine, uint64_t dsdt) {
-  enum : size_t {
-    kDsdt = kFadtDsdt,
-    kBootArch = 109,
-    kFlags = 112,
-    kResetRegister = 116,
-    kResetValue = 128,
-    kMinorVersion = 131,
-    kXDsdt = kFadtXDsdt,
-    kSleepControl = 244,
-    kSleepStatus = 256,
-    kHypervisor = 268,
-    kSize = 276,
-  };
-  // No 8042 and no other legacy device (zeros), no VGA: a kernel probes for none of them.
-  constexpr uint16_t kNoVga = 1 << 2, kNoAspm = 1 << 4, kNoRtc = 1 << 5;
-  constexpr uint32_t kWbinvd = 1 << 0, kPowerButton = 1 << 4, kSleepButton = 1 << 5, kResetSupported = 1 << 10,
-                     kHardwareReduced = 1 << 20;
-  Bytes table = acpi_header("FACP", 6, machine.name);
-  table.resize(kSize);
-  put<uint32_t>(table, kDsdt, static_cast<uint32_t>(dsdt));
-  put<uint16_t>(table, kBootArch, kNoVga | kNoAspm | (machine.clock ? 0 : kNoRtc));
-  put<uint32_t>(table, kFlags, kWbinvd | kPowerButton | kSleepButton | kResetSupported | kHardwareReduced);
-  put_io_register(table, kResetRegister, machine.power.reset);
-  table[kResetValue] = 1;
-  table[kMinorVersion] = 4;
-  put<uint64_t>(table, kXDsdt, dsdt);
-  put_io_register(table, kSleepControl, machine.power.sleep_control);
-  put_io_register(table, kSleepStatus, machine.power.sleep_status);
-  std::memcpy(table.data() + kHypervisor, "NACRE", 5);
-  return acpi_finish(std::move(table));
-}
-
-// §5.2.12. No 8259 pair is announced: lines go through the IOAPIC, each by the number that a device's resources give.
+// §5.2.12. Lines go through the IOAPIC, each by the number that a device's resources give. A hardware-reduced machine
+// announces no 8259 pair; on another a kernel masks what firmware has left on there.
 Bytes acpi_madt(const AcpiMachine& machine) {
   constexpr uint32_t kEnabled = 1, kOnlineCapable = 2, kFirstX2apicOnly = 255;
-  enum : uint8_t { kLapic = 0, kIoapic = 1, kLapicNmi = 4, kX2apic = 9, kX2apicNmi = 10 };
+  constexpr uint32_t kPcatCompatible = 1;
+  constexpr uint16_t kActiveHighLevel = 0xd;
+  enum : uint8_t { kLapic = 0, kIoapic = 1, kOverride = 2, kLapicNmi = 4, kX2apic = 9, kX2apicNmi = 10 };
   Bytes table = acpi_header("APIC", 5, machine.name);
   append(table, static_cast<uint32_t>(kLapicAddress));
-  append(table, uint32_t{0});
+  append(table, machine.fixed ? kPcatCompatible : uint32_t{0});
   const std::vector<bool> present =
       machine.cpu_hotplug ? machine.cpu_hotplug->present : std::vector(machine.vcpus, true);
   for (uint32_t id = 0; id < present.size(); ++id) {
@@ -119,6 +75,12 @@ Bytes acpi_madt(const AcpiMachine& machine) {
   table.insert(table.end(), {kIoapic, 12, 0, 0});
   append(table, static_cast<uint32_t>(kIoapicAddress));
   append(table, uint32_t{0});  // first GSI
+  if (machine.fixed) {
+    // The system control interrupt has the line of its number, but not the trigger of ISA.
+    table.insert(table.end(), {kOverride, 10, 0, static_cast<uint8_t>(machine.fixed->gsi)});
+    append(table, machine.fixed->gsi);
+    append(table, kActiveHighLevel);
+  }
   // NMI at LINT1 of all processors, polarity and trigger of the bus.
   table.insert(table.end(), {kLapicNmi, 6, 0xff, 0, 0, 1});
   if (present.size() > kFirstX2apicOnly)

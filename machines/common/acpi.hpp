@@ -1,4 +1,4 @@
-// The ACPI tables of a hardware-reduced machine (ACPI 6.4 §4.1, §5.2): no fixed registers.
+// The ACPI tables of a machine (ACPI 6.4 §5.2): hardware-reduced (§4.1), or with the fixed registers that a PC has.
 #pragma once
 
 #include <nacre/memory.hpp>
@@ -23,6 +23,14 @@ struct AcpiPower {
   uint16_t sleep_status;
   uint16_t reset;
   uint32_t button_gsi;  // edge
+};
+
+// The fixed registers (§4.8.3), which are ACPI's from the start, and the line of their interrupt, level-triggered.
+struct AcpiFixed {
+  uint16_t events;   // status, enable: 2 bytes each
+  uint16_t control;  // 2 bytes; S5 is sleep type 5
+  uint16_t timer;    // 4 bytes, of which 24 bits count
+  uint32_t gsi;      // below 16
 };
 
 struct AcpiSerial {
@@ -66,6 +74,7 @@ struct AcpiMachine {
   uint32_t vcpus = 1;     // APIC ids 0 to vcpus - 1; without cpu_hotplug
   std::optional<AcpiCpuHotplug> cpu_hotplug;
   AcpiPower power{};
+  std::optional<AcpiFixed> fixed;  // none: the machine is hardware-reduced
   std::optional<AcpiSerial> serial;
   bool clock = false;  // an MC146818 at its usual ports and line
   std::optional<AcpiPci> pci;
@@ -75,7 +84,8 @@ struct AcpiMachine {
 
 // Each table with its header and checksum.
 Bytes acpi_dsdt(const AcpiMachine& machine);
-Bytes acpi_fadt(const AcpiMachine& machine, uint64_t dsdt);
+Bytes acpi_fadt(const AcpiMachine& machine, uint64_t dsdt, uint64_t facs = 0);  // `facs` only with fixed registers
+Bytes acpi_facs();
 Bytes acpi_madt(const AcpiMachine& machine);
 Bytes acpi_mcfg(const AcpiMachine& machine);  // with pci
 // All tables that the root table lists beside the FADT: what the machine has, without pointers.

@@ -68,9 +68,12 @@ AcpiFiles acpi_files(const AcpiMachine& machine) {
     files.tables[at + kChecksum] = 0;
     script.add_checksum(AcpiFiles::kTables, at + kChecksum, at, length);
   };
+  // First, since it is aligned as all of the tables are (ACPI 6.4 §5.2.10).
+  const uint64_t facs = machine.fixed ? place(acpi_facs()) : 0;
   const uint64_t dsdt = place(acpi_dsdt(machine));
-  const Bytes fadt_bytes = acpi_fadt(machine, dsdt);
+  const Bytes fadt_bytes = acpi_fadt(machine, dsdt, facs);
   const uint64_t fadt = place(fadt_bytes);
+  if (machine.fixed) script.add_pointer(AcpiFiles::kTables, AcpiFiles::kTables, fadt + kFadtFacs, 4);
   relocate(fadt, fadt_bytes.size(), {{kFadtDsdt, 4}, {kFadtXDsdt, 8}});
   std::vector<uint64_t> tables = {fadt};
   for (const Bytes& table : acpi_other_tables(machine)) tables.push_back(place(table));

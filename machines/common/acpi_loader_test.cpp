@@ -107,6 +107,21 @@ TEST(AcpiLoader, LeavesTablesThatAFirmwareHasPlaced) {
   const auto dsdt = firmware.table(get<uint64_t>(fadt, 140));
   EXPECT_EQ(signature(dsdt), "DSDT");
   EXPECT_EQ(checksum(dsdt), 0);
+  EXPECT_EQ(get<uint32_t>(fadt, 36), 0u);
+}
+
+TEST(AcpiLoader, PlacesWhatGoesWithFixedRegisters) {
+  AcpiMachine machine = sample();
+  machine.fixed = {0x600, 0x604, 0x608, 9};
+  Firmware firmware(acpi_files(machine));
+  const auto xsdt = firmware.table(get<uint64_t>(firmware.file(AcpiFiles::kRoot), 24));
+  const auto fadt = firmware.table(get<uint64_t>(xsdt, 36));
+  EXPECT_EQ(checksum(fadt), 0);
+  const uint32_t facs = get<uint32_t>(fadt, 36);
+  EXPECT_EQ(facs % 64, 0u);
+  EXPECT_EQ(signature(firmware.table(facs)), "FACS");
+  EXPECT_EQ(firmware.table(facs).size(), 64u);
+  EXPECT_EQ(signature(firmware.table(get<uint64_t>(fadt, 140))), "DSDT");
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ Bytes acpi_finish(Bytes table);
 Bytes acpi_xsdt(std::string_view machine, const std::vector<uint64_t>& tables);
 Bytes acpi_rsdp(uint64_t xsdt);
 // Where addresses are in them and in the FADT (§5.2.9), and the root pointer's checksums: of 20 bytes, of all.
-inline constexpr size_t kFadtDsdt = 40, kFadtXDsdt = 140;
+inline constexpr size_t kFadtFacs = 36, kFadtDsdt = 40, kFadtXDsdt = 140;
 inline constexpr size_t kRsdpXsdt = 24, kRsdpChecksum = 8, kRsdpExtendedChecksum = 32;
 
 }  // namespace nacre::machine

@@ -103,6 +103,27 @@ TEST_F(AcpiTest, TheFixedTableIsHardwareReduced) {
   EXPECT_THAT(source, HasSubstr("VGA Not Present (V4) : 1"));
 }
 
+TEST_F(AcpiTest, FixedRegistersAreThoseOfTheMachine) {
+  AcpiMachine machine = sample();
+  machine.clock = true;
+  machine.fixed = {0x600, 0x604, 0x608, 9};
+  const std::string source = through_iasl("fadt", acpi_fadt(machine, 0xe0040, 0xe0000));
+  for (const char* words :
+       {"Hardware Reduced (V5) : 0", "FACS Address : 000E0000", "SCI Interrupt : 0009", "SMI Command Port : 00000000",
+        "PM1A Event Block Address : 00000600", "PM1A Control Block Address : 00000604",
+        "PM Timer Block Address : 00000608", "PM1 Event Block Length : 04", "PM1 Control Block Length : 02",
+        "PM Timer Block Length : 04", "GPE0 Block Length : 00", "32-bit PM Timer (V1) : 0",
+        "Control Method Power Button (V1) : 1", "RTC wake not in fixed reg space (V1) : 1",
+        "Reset Register Supported (V2) : 1", "CMOS RTC Not Present (V5) : 0"})
+    EXPECT_THAT(source, HasSubstr(words));
+  EXPECT_THAT(through_iasl("facs", acpi_facs()), HasSubstr("Length : 00000040"));
+  const std::string madt = through_iasl("madt", acpi_madt(machine));
+  EXPECT_THAT(madt, HasSubstr("PC-AT Compatibility : 1"));
+  EXPECT_THAT(madt, HasSubstr("Interrupt : 00000009"));
+  EXPECT_THAT(madt, HasSubstr("Flags (decoded below) : 000D"));
+  EXPECT_THAT(through_iasl("madt", acpi_madt(sample())), HasSubstr("PC-AT Compatibility : 0"));
+}
+
 AcpiMachine with_pci() {
   AcpiMachine machine = sample();
   machine.virtio.clear();

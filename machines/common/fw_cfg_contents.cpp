@@ -67,6 +67,7 @@ Status fill_fw_cfg(FwCfg& device, FirmwareContents contents) {
   // Milliseconds until firmware that finds nothing to start restarts the machine: it stays where it is.
   add_number("etc/boot-fail-wait", uint32_t{0xffffffff});
   if (contents.console_port) add_number("etc/sercon-port", *contents.console_port);
+  if (!contents.boot_order.empty()) device.add_file("bootorder", std::move(contents.boot_order));
   device.add_file(AcpiFiles::kTables, std::move(contents.acpi.tables));
   device.add_file(AcpiFiles::kRoot, std::move(contents.acpi.root));
   device.add_file(AcpiFiles::kScript, std::move(contents.acpi.script));

@@ -13,6 +13,7 @@ struct FirmwareContents {
   uint64_t ram_size = 0;          // bytes
   std::vector<MemoryRange> e820;  // of a PC: RAM by its addresses, whatever of it the firmware takes
   AcpiFiles acpi;
+  Bytes boot_order;  // boot_order.hpp; empty: the firmware's own
   std::optional<uint16_t> console_port;  // of a serial port that SeaBIOS shows its messages on
   const BootFile* kernel = nullptr;      // NULL: none
   const BootFile* initrd = nullptr;

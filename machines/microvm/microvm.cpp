@@ -51,7 +51,7 @@ class Microvm : public machine::X86Machine {
       return host.machine->virtio_mmio_window(instance(), kSlotsBase, kSlotStride, kSlots, error);
     });
     for (uint32_t number = 0; made && number < kReplaceableSlots; ++number) made = offer_slot(number, slot);
-    if (made) made = keyboard_port_.claim(instance(), slot);
+    if (made) made = keyboard_port_.claim(instance(), machine::KeyboardPort::ResetLine::kNone, slot);
     if (made) made = add_serial(slot);
     if (made && acpi_)
       made = add_device("acpi-power", "machine-power",

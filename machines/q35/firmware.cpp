@@ -1,8 +1,15 @@
 #include "machines/q35/firmware.hpp"
 
-#include <algorithm>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <nacre/log.hpp>
+#include <string_view>
+
+#include "machines/common/boot_order.hpp"
 #include "machines/common/x86_machine.hpp"
+#include "machines/q35/power_block.hpp"
 
 namespace nacre::q35 {
 namespace {
@@ -19,6 +26,23 @@ constexpr uint64_t kSector = 4096;
 // A processor in real mode sees the end of the firmware here.
 constexpr uint64_t kShadowEnd = machine::kMiB;
 constexpr uint64_t kShadowMost = 128 << 10;
+
+enum class Kind { kUefi, kSeaBios, kOther };
+
+Kind kind_of(int fd, uint64_t length) {
+  machine::Bytes content(length);
+  for (uint64_t done = 0; done < length;) {
+    const ssize_t count = ::pread(fd, content.data() + done, length - done, static_cast<off_t>(done));
+    if (count <= 0) return Kind::kOther;
+    done += static_cast<uint64_t>(count);
+  }
+  // A firmware volume (UEFI Platform Initialization 1.7, volume 3 §3.2.1).
+  constexpr std::string_view kVolume = "_FVH", kSeaBios = "SeaBIOS (version";
+  constexpr size_t kVolumeSignature = 40;
+  const std::string_view text(reinterpret_cast<const char*>(content.data()), content.size());
+  if (text.substr(std::min(kVolumeSignature, text.size())).starts_with(kVolume)) return Kind::kUefi;
+  return text.find(kSeaBios) != text.npos ? Kind::kSeaBios : Kind::kOther;
+}
 
 }  // namespace
 
@@ -39,12 +63,28 @@ Status Firmware::open() {
     Result<machine::BootFile> kernel = machine::BootFile::open(config_.kernel, "kernel");
     if (!kernel) return kernel.error();
     kernel_ = std::move(*kernel);
+    if (Status asked = warn_of_kernel(); !asked) return asked;
   }
   if (config_.initrd) {
     Result<machine::BootFile> initrd = machine::BootFile::open(config_.initrd, "initrd");
     if (!initrd) return initrd.error();
     initrd_ = std::move(*initrd);
   }
+  return {};
+}
+
+Status Firmware::warn_of_kernel() const {
+  std::array<uint8_t, 2> head{};
+  Result<size_t> read = kernel_.read(0, head);
+  if (!read) return read.error();
+  const bool efi_program = head[0] == 'M' && head[1] == 'Z';
+  const Kind kind = kind_of(config_.flash_fd[0], config_.flash_length[0]);
+  if (kind == Kind::kUefi && !efi_program)
+    sdk::log(machine_, NACRE_LOG_WARN, "UEFI firmware starts a kernel that is an EFI program, as a bzImage is, and '",
+             kernel_.path(), "' is none: it will not be started; leave -drive if=pflash out to start it directly.");
+  if (kind == Kind::kSeaBios)
+    sdk::log(machine_, NACRE_LOG_WARN, "SeaBIOS starts what is on a disk, and no kernel by itself: '", kernel_.path(),
+             "' will not be started; leave -drive if=pflash out to start it directly, or use UEFI firmware.");
   return {};
 }
 
@@ -58,7 +98,10 @@ Status Firmware::build(const AddDevice& add, nacre_error* slot) {
     if (Status made = add("pflash-cfi01", id.c_str(), properties); !made) return made;
     end -= config_.flash_length[unit];
   }
-  return fw_cfg_.claim(machine_, slot);
+  Status connected =
+      ErrorSlot::wrap(slot, "the line of the system control interrupt is not free",
+                      [&](nacre_error* error) { return host.irq->connect(machine_, PowerBlock::kLine, &sci_, error); });
+  return connected ? fw_cfg_.claim(machine_, slot) : connected;
 }
 
 Status Firmware::boot(const machine::AcpiMachine& acpi, const machine::RamLayout& ram, nacre_error* slot) {
@@ -73,6 +116,7 @@ Status Firmware::boot(const machine::AcpiMachine& acpi, const machine::RamLayout
   if (ram.has_high())
     contents.e820.push_back({4 * machine::kGiB, ram.high_end - 4 * machine::kGiB, machine::RangeType::kRam});
   contents.acpi = machine::acpi_files(acpi);
+  contents.boot_order = machine::boot_order(machine_);
   if (config_.serial_chardev) contents.console_port = machine::kSerialPorts;
   if (kernel_) contents.kernel = &kernel_;
   if (initrd_) contents.initrd = &initrd_;

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <nacre/machine.hpp>
+#include <utility>
 
 #include "machines/common/fw_cfg_contents.hpp"
 #include "machines/common/fw_cfg_ports.hpp"
@@ -14,13 +15,19 @@ namespace nacre::q35 {
 class Firmware {
  public:
   Firmware(nacre_instance* machine, const nacre_machine_config& config) : machine_(machine), config_(config) {}
+  ~Firmware() {
+    if (sci_) sdk::host.irq->disconnect(std::exchange(sci_, nullptr));
+  }
+  Firmware(const Firmware&) = delete;
+  Firmware& operator=(const Firmware&) = delete;
 
   // Whether the user has given firmware, so that it starts the machine, and not the kernel by itself.
   bool present() const { return config_.flash_drive[0] != nullptr; }
 
   // [in layout] Checks the flash and opens kernel and initrd. Fails in the user's words.
   sdk::Status open();
-  // [in build] The flash and the configuration device; `add` makes a device of the machine's own.
+  // [in build] The flash, the configuration device and the line of the fixed registers; `add` makes a device of the
+  // machine's own.
   using AddDevice = std::function<sdk::Status(const char* driver, const char* id, const std::string& properties)>;
   sdk::Status build(const AddDevice& add, nacre_error* slot);
   // [in boot] Fills the configuration device and puts the copy of the firmware's end below 1 MiB. The vCPUs are as at
@@ -28,6 +35,8 @@ class Firmware {
   sdk::Status boot(const machine::AcpiMachine& acpi, const machine::RamLayout& ram, nacre_error* slot);
 
  private:
+  // Tells the user of a kernel that this firmware will not start.
+  sdk::Status warn_of_kernel() const;
   sdk::Status shadow(nacre_error* slot) const;
 
   nacre_instance* machine_;
@@ -35,6 +44,7 @@ class Firmware {
   machine::BootFile kernel_;
   machine::BootFile initrd_;
   machine::FwCfgPorts fw_cfg_;
+  nacre_irq* sci_ = nullptr;  // nothing raises it, and no other device may have it
 };
 
 }  // namespace nacre::q35

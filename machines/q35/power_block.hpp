@@ -1,10 +1,12 @@
-// The fixed power management registers of ICH9 (§13.8.3): no guest's kernel needs them, since the machine's ACPI is
-// hardware-reduced, but firmware tells the time by their counter and switches the machine off by them.
+// The fixed power management registers of ICH9 (§13.8.3): firmware tells the time by their counter and switches the
+// machine off by them, and so does a kernel that firmware has started. To another the machine's ACPI is
+// hardware-reduced.
 #pragma once
 
 #include <atomic>
 #include <nacre/loop.hpp>
 
+#include "machines/common/acpi.hpp"
 #include "machines/common/claimed_ports.hpp"
 
 namespace nacre::q35 {
@@ -12,6 +14,9 @@ namespace nacre::q35 {
 class PowerBlock {
  public:
   static constexpr uint16_t kBase = 0x600;
+  static constexpr uint32_t kLine = 9;
+  // What the ACPI tables say of them.
+  static constexpr machine::AcpiFixed kFixed{kBase, kBase + 4, kBase + 8, kLine};
 
   // [main] Takes the ports. Fails when another device has them.
   sdk::Status claim(nacre_instance* machine, nacre_error* slot) {
@@ -28,8 +33,8 @@ class PowerBlock {
 
  private:
   enum : uint64_t { kEnable = 2, kControl = 4, kTimer = 8, kSmi = 0x30, kPorts = 0x34 };
-  // SLP_EN with sleep type 0, which is soft-off in QEMU's firmware.
-  static constexpr uint64_t kSleepType = 7 << 10, kSleep = 1 << 13;
+  // SLP_EN with sleep type 5, which is soft-off by the DSDT, or 0, which is that in QEMU's firmware.
+  static constexpr uint64_t kSleepType = 7 << 10, kSleep = 1 << 13, kS5 = 5 << 10;
 
   static uint64_t on_read(void* self, uint64_t offset, uint32_t) noexcept {
     switch (offset) {
@@ -49,7 +54,8 @@ class PowerBlock {
   static void on_write(void* self, uint64_t offset, uint32_t, uint64_t value) noexcept {
     auto& block = *static_cast<PowerBlock*>(self);
     if (offset == kEnable) block.enable_ = static_cast<uint16_t>(value);
-    if (offset == kControl && (value & kSleep) && !(value & kSleepType))
+    const uint64_t type = value & kSleepType;
+    if (offset == kControl && (value & kSleep) && (type == 0 || type == kS5))
       sdk::host.lifecycle->request(block.machine_, NACRE_REQUEST_SHUTDOWN);
   }
 

@@ -84,7 +84,7 @@ class Q35 : public machine::X86Machine {
   Status build(nacre_error* slot) override {
     Status made = add_pci(slot);
     if (made) made = cpus_.claim(slot);
-    if (made) made = keyboard_port_.claim(instance(), slot);
+    if (made) made = keyboard_port_.claim(instance(), machine::KeyboardPort::ResetLine::kMachine, slot);
     if (made) made = add_serial(slot);
     if (made)
       made = add_device("acpi-power", "machine-power",
@@ -161,6 +161,7 @@ class Q35 : public machine::X86Machine {
     if (config().max_vcpus > config().vcpus)
       description.cpu_hotplug = {CpuController::kEvents, CpuController::kController, CpuController::kLine, present};
     description.power = {kPowerPorts, kPowerPorts + 1, kPowerPorts + 2, kPowerLine};
+    if (firmware_.present()) description.fixed = PowerBlock::kFixed;
     if (config().serial_chardev) description.serial = {machine::kSerialPorts, machine::kSerialLine};
     description.clock = true;
     description.pci = {kEcam,

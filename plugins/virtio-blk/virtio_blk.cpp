@@ -36,7 +36,7 @@ constexpr nacre_prop kProps[] = {
      .node_kind = "iothread"},
     {.type = NACRE_PROP_U64,
      .name = "bootindex",
-     .help = "order among the disks that firmware may boot from",
+     .help = "place in the order in which firmware on PCI tries the disks, the lowest first; each disk its own",
      .max = 255},
 };
 

@@ -237,6 +237,12 @@ int main() {
   FIELD(nacre_x86_platform, identity_map_address);
   FIELD(nacre_x86_platform, pit);
   FIELD(nacre_x86_platform, reserved);
+  STRUCT(nacre_boot_device);
+  FIELD(nacre_boot_device, size);
+  FIELD(nacre_boot_device, virtio_device_id);
+  FIELD(nacre_boot_device, path);
+  FIELD(nacre_boot_device, path_length);
+  FIELD(nacre_boot_device, reserved);
   STRUCT(nacre_machine_v1);
   FIELD(nacre_machine_v1, size);
   FIELD(nacre_machine_v1, reserved);
@@ -250,6 +256,7 @@ int main() {
   FIELD(nacre_machine_v1, pci_place);
   FIELD(nacre_machine_v1, pci_ecam);
   FIELD(nacre_machine_v1, cpu_ejected);
+  FIELD(nacre_machine_v1, boot_devices);
   STRUCT(nacre_memory_region);
   FIELD(nacre_memory_region, gpa);
   FIELD(nacre_memory_region, len);

@@ -123,6 +123,18 @@ def _story(log):
     yield from (line for line in lines if OF_THE_MACHINE.match(line) and not OF_THE_TIME.match(line))
 
 
+def check_tables(guest):
+    """Fails where iasl finds fault with the ACPI tables that the guest, at its prompt, has, or its kernel does; returns
+    {name: source}."""
+    files = _files(guest)
+    list(_story(files.pop("dmesg").decode(errors="replace")))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = pathlib.Path(scratch)
+        for name, data in files.items():
+            (folder / f"{name}.dat").write_bytes(data)
+        return {name: "\n".join(_source(folder, name)) for name in files}
+
+
 def compare(guest, name):
     """Fails where the guest, at its prompt, sees another machine than the file of that name says, where iasl finds fault
     with its ACPI tables, or its kernel does."""

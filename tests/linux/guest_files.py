@@ -70,9 +70,10 @@ def initramfs(modules):
     return archive.finish()
 
 
-def _write_root(root, modules):
+def write_tree(root, modules):
+    """Fills a root folder with what the root disk has; `modules` is what module_tree() returned."""
     for name in ("bin", "dev", "proc", "root", "run", "sbin", "sys", "tmp", "var"):
-        (root / name).mkdir()
+        (root / name).mkdir(exist_ok=True)
     for name, data in {**_common_programs(), "sbin/init": (SCRIPTS / "rootfs-init").read_bytes()}.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ def _set_times(root):
         os.utime(path, (int(EPOCH), int(EPOCH)), follow_symlinks=False)
 
 
-def _write_ext4(path, root, label, mebibytes):
+def write_ext4(path, root, label, mebibytes):
     """Makes the file `path` an ext4 disk of that size with what is in the folder `root`."""
     _set_times(root)
     with open(path, "wb") as file:
@@ -109,8 +110,8 @@ def write_disk(path, modules, mebibytes):
     with tempfile.TemporaryDirectory() as scratch:
         root = pathlib.Path(scratch) / "root"
         root.mkdir(mode=0o755)
-        _write_root(root, modules)
-        _write_ext4(path, root, "guest-root", mebibytes)
+        write_tree(root, modules)
+        write_ext4(path, root, "guest-root", mebibytes)
 
 
 def write_program_disk(path, files):
@@ -125,4 +126,4 @@ def write_program_disk(path, files):
             shutil.copyfile(file, root / name)
             (root / name).chmod(0o755)
         used = sum(file.stat().st_size for file in root.iterdir())
-        _write_ext4(path, root, "guest-programs", used * 9 // 8 // (1 << 20) + 8)
+        write_ext4(path, root, "guest-programs", used * 9 // 8 // (1 << 20) + 8)

@@ -61,6 +61,25 @@ def reset_register_resets_the_machine(nacre, plugins):
 
 
 @case
+def keyboard_controller_pulses_the_reset_line(nacre, plugins):
+    """That of q35; microvm has none. The status says that there is no controller, and that it takes a command."""
+    for name in POWER:
+        with qtest.Machine(nacre, plugins, ["-machine", name]) as vm:
+            management = Management(vm)
+            check(vm.inb(0x64) == 0xfd, f"{name}: the status is {vm.inb(0x64):#x}")
+            vm.outb(0x64, 0xff)  # pulses nothing
+            if name == "microvm":
+                vm.outb(0x64, 0xfe)
+            vm.settle()
+            management.done("query-status")
+            check("RESET" not in management.events, f"{name}: reset by a command that means nothing to it")
+            for _ in range(2 if name == "q35" else 0):
+                vm.outb(0x64, 0xfe)
+                management.wait_for("RESET")
+                check(vm.inb(0x64) == 0xfd, "the status after a reset")
+
+
+@case
 def sleep_register_ends_the_machine(nacre, plugins):
     for name, (base, _) in POWER.items():
         vm = qtest.Machine(nacre, plugins, ["-machine", name])
@@ -94,6 +113,12 @@ def fixed_power_block_of_q35(nacre, plugins):
         check("SHUTDOWN" not in management.events, "a sleep type that means nothing has ended the machine")
         vm.request("outw 0x604 0x2000")
         check(vm.process.wait(qtest.SECONDS) == 0, "the machine did not end at soft-off")
+    finally:
+        vm.close()
+    vm = qtest.Machine(nacre, plugins, ["-machine", "q35"])
+    try:
+        vm.request("outw 0x604 0x3401")  # type 5, as the DSDT has it
+        check(vm.process.wait(qtest.SECONDS) == 0, "the machine did not end at the DSDT's soft-off")
     finally:
         vm.close()
 
@@ -163,13 +188,15 @@ FLASH_END = 1 << 32
 CODE, VARS = FLASH_END - FLASH, FLASH_END - FLASH - VARIABLES
 
 
-def firmware(nacre, plugins):
+def firmware(nacre, plugins, *more):
     def prepare(scratch):
+        (scratch / "disk").write_bytes(bytes(512))
         (scratch / "code").write_bytes(bytes(range(256)) * (FLASH // 256))
         (scratch / "vars").write_bytes(b"\xff" * VARIABLES)
     return qtest.Machine(nacre, plugins, ["-machine", "q35", "-smp", "2,maxcpus=4", "-drive",
                                           "if=pflash,unit=0,id=f0,file=SCRATCH/code,readonly=on", "-drive",
-                                          "if=pflash,unit=1,id=f1,file=SCRATCH/vars"], prepare=prepare)
+                                          "if=pflash,unit=1,id=f1,file=SCRATCH/vars", *more],
+                         prepare=prepare)
 
 
 class FwCfg:
@@ -223,6 +250,73 @@ def fw_cfg_items_by_the_data_register(nacre, plugins):
         check(device.item(0, 4) == b"QEMU", "an item was written")
         check(int(vm.request("inw 0x511"), 16) in (0, 0xffff), "a wide read of the data register gives data")
         check(device.item(0, 4) == b"QEMU", "a wide read has moved on")
+
+
+def boot_disk(name, place, *more):
+    return ["-drive", f"id={name},file=SCRATCH/disk,direct=off,readonly=on", "-device",
+            ",".join((f"virtio-blk-pci,drive={name},id={name}", place, *more))]
+
+
+@case
+def fw_cfg_bootorder(nacre, plugins):
+    """The disks with a bootindex, by its order and by their places; a disk that comes is in it after a reset."""
+    def path(places):
+        bridge = "".join(f"/pci-bridge@{port}" for port in places[:-1])
+        return f"/pci@i0cf8{bridge}/scsi@{places[-1]}/disk@0,0"
+
+    def order(device):
+        key, size = device.directory().get("bootorder", (0, 0))
+        return device.item(key, size)
+
+    ports = [word for slot in (3, 4) for word in
+             ("-device", f"pcie-root-port,id=port{slot},bus=pcie.0,addr={slot:#x},port={slot}")]
+    with firmware(nacre, plugins, *ports, *boot_disk("never", "addr=0x7"),
+                  *boot_disk("last", "addr=0x1e.0x1", "bootindex=255"),
+                  *boot_disk("second", "addr=0x1e", "bootindex=7", "multifunction=on"),
+                  *boot_disk("first", "bus=port3,addr=0x0", "bootindex=0")) as vm:
+        device, management = FwCfg(vm), Management(vm)
+        want = [path(["3", "0"]), path(["1e"]), path(["1e,1"])]
+        check(order(device) == "\n".join(want).encode() + b"\0", f"the order is {order(device)}")
+        management.done("blockdev-add", **{"node-name": "new", "driver": "raw", "read-only": True, "cache": {
+            "direct": False}, "file": {"driver": "file", "filename": str(vm.scratch / "disk")}})
+        come = {"id": "new", "driver": "virtio-blk-pci", "bus": "port4", "addr": "0x0"}
+        said = management.refused("device_add", boot_index=7, **come)
+        check("bootindex 7" in said and "'second'" in said, f"one that is taken: {said}")
+        said = management.refused("device_add", boot_index=256, **come)
+        check("bootindex" in said and "255" in said, f"one that is too great: {said}")
+        management.done("device_add", boot_index=5, **come)
+        check(order(device) == "\n".join(want).encode() + b"\0", "the order changes under a guest")
+        management.done("system_reset")
+        management.wait_for("RESET")
+        want.insert(1, path(["4", "0"]))
+        check(order(device) == "\n".join(want).encode() + b"\0", f"after a reset the order is {order(device)}")
+    with firmware(nacre, plugins, *boot_disk("never", "addr=0x7")) as vm:
+        check("bootorder" not in FwCfg(vm).directory(), "an order that nobody has asked for")
+
+
+@case
+def bootindex_is_of_one_disk(nacre, plugins):
+    try:
+        with firmware(nacre, plugins, *boot_disk("one", "addr=0x2", "bootindex=3"),
+                      *boot_disk("other", "addr=0x3", "bootindex=3")):
+            check(False, "two disks with the same bootindex were taken")
+    except qtest.Failure as failure:
+        check("'other'" in str(failure) and "bootindex 3 is that of device 'one'" in str(failure), f"{failure}")
+
+
+@case
+def kernel_that_firmware_does_not_start(nacre, plugins):
+    """The user is told, by the kind of both; of firmware that nobody here knows nothing is said."""
+    uefi, seabios = bytes(40) + b"_FVH", b"SeaBIOS (version %s)"
+    for code, kernel, says in ((uefi, b"\x7fELF", "UEFI firmware"), (uefi, b"MZ", None), (seabios, b"MZ", "SeaBIOS"),
+                               (b"other", b"\x7fELF", None)):
+        def prepare(scratch):
+            (scratch / "code").write_bytes(code.ljust(FLASH, b"\0"))
+            (scratch / "kernel").write_bytes(kernel.ljust(4096, b"\0"))
+        with qtest.Machine(nacre, plugins, ["-machine", "q35", "-kernel", "SCRATCH/kernel", "-drive",
+                                            "if=pflash,unit=0,file=SCRATCH/code,readonly=on"], prepare=prepare) as vm:
+            told = says is not None and says in vm.log() and "/kernel' " in vm.log()
+            check(told if says else "kernel" not in vm.log(), f"{code[:16]} and {kernel}: the log is {vm.log()}")
 
 
 @case

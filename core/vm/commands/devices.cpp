@@ -11,6 +11,8 @@ Answer device_add(VirtualMachine& vm, const json::object& arguments, qmp::Contex
   Result<Devices::Properties> properties =
       properties_in("device_add", arguments, {"driver", "id", "romfile", "share-rw", "disable-modern", "vectors"});
   if (!properties) return properties.error();
+  for (auto& [name, value] : *properties)
+    if (name == "boot_index") name = "bootindex";  // StratoVirt's name for it here
   Result<nacre_instance*> added = vm.devices().hot_add(std::string(arguments.at("driver").as_string()),
                                                        std::string(arguments.at("id").as_string()), *properties);
   if (!added) return added.error();

@@ -1,5 +1,6 @@
 // nacre.machine/1 and nacre.vcpu/1: what only machine types use.
 #include <algorithm>
+#include <vector>
 
 #include "core/vm/host/services.hpp"
 #include "core/vm/property_text.hpp"
@@ -69,6 +70,22 @@ void cpu_ejected(nacre_instance* machine, uint32_t index) noexcept {
   vm.loop().post_alone([&vm, index] { vm.devices().ejected(index); });
 }
 
+void boot_devices(nacre_instance* machine, void (*each)(void*, const nacre_boot_device*) noexcept,
+                  void* opaque) noexcept {
+  for (const nacre_instance* device : machine->vm.devices().in_boot_order()) {
+    const pci::PciFunction* function = device->pci_function();
+    if (!function || !function->bus()) continue;
+    std::vector<uint8_t> path;
+    for (; function; function = function->bus()->bridge()) path.insert(path.begin(), function->devfn());
+    nacre_boot_device boot{};
+    boot.size = sizeof boot;
+    boot.virtio_device_id = device->virtio ? device->virtio->device->device_id() : 0;
+    boot.path = path.data();
+    boot.path_length = static_cast<uint32_t>(path.size());
+    each(opaque, &boot);
+  }
+}
+
 nacre_status set_x86_state(nacre_instance* machine, uint32_t index, const nacre_x86_state* state,
                            nacre_error* slot) noexcept {
   return finish(platform(machine).set_vcpu_state(index, *state), slot);
@@ -76,9 +93,19 @@ nacre_status set_x86_state(nacre_instance* machine, uint32_t index, const nacre_
 
 }  // namespace
 
-const nacre_machine_v1 kMachine{
-    sizeof(nacre_machine_v1), 0,         add_ram,  x86_platform, virtio_mmio_window, device,
-    replaceable_slot,         load_file, pci_host, pci_place,    pci_ecam,           cpu_ejected};
+const nacre_machine_v1 kMachine{sizeof(nacre_machine_v1),
+                                0,
+                                add_ram,
+                                x86_platform,
+                                virtio_mmio_window,
+                                device,
+                                replaceable_slot,
+                                load_file,
+                                pci_host,
+                                pci_place,
+                                pci_ecam,
+                                cpu_ejected,
+                                boot_devices};
 const nacre_vcpu_v1 kVcpu{sizeof(nacre_vcpu_v1), 0, set_x86_state};
 
 }  // namespace nacre::services

@@ -126,6 +126,15 @@ typedef struct nacre_pci_host {
   void *port_opaque;
 } nacre_pci_host;
 
+/* A device on PCI that firmware may start the machine from. */
+typedef struct nacre_boot_device {
+  uint32_t size;
+  uint32_t virtio_device_id; /* 0: not a virtio device */
+  const uint8_t *path;       /* slot * 8 + function of each: the ports above it, from the root bus down, and itself */
+  uint32_t path_length;      /* at least 1 */
+  uint32_t reserved;
+} nacre_boot_device;
+
 #define NACRE_EXT_MACHINE "nacre.machine/1"
 typedef struct nacre_machine_v1 {
   uint32_t size;
@@ -165,6 +174,11 @@ typedef struct nacre_machine_v1 {
   /* [any] The guest has let go of vCPU `index`, or never will use it: the device that it is goes, soon, on [main]. One
    * that is no device stays. */
   void (*cpu_ejected)(nacre_instance *machine, uint32_t index) NACRE_NOEXCEPT;
+  /* [main, in boot] Calls `each` for every device on PCI whose property "bootindex" the user has set, in the order of
+   * the values; no two are equal. What `device` points at lives as long as that call. */
+  void (*boot_devices)(nacre_instance *machine,
+                       void (*each)(void *opaque, const nacre_boot_device *device) NACRE_NOEXCEPT,
+                       void *opaque) NACRE_NOEXCEPT;
 } nacre_machine_v1;
 
 #endif
