@@ -244,8 +244,7 @@ def power_fails_at_any_moment(nacre, plugins):
                         flushes[driver.submit(FLUSH)] = dict(written)
                     else:
                         writes[driver.submit(WRITE, block, block_of(number))] = (block, number)
-                vm.process.kill()
-                vm.process.wait()
+                vm.kill()
                 for block, number in sure.items():
                     found, = struct.unpack_from("<Q", disk.safe, block * BLOCK)
                     check(found >= number, f"{engine}: block {block} was flushed as {number} and is {found}")
