@@ -12,7 +12,7 @@ def broken(bench, wrong, what, features=VERSION_1):
     ring = bench.start(features)
     head = wrong(ring)
     ring.offer(0 if head is None else head)
-    bench.transport.notify(bench.device.queue)
+    bench.kick()
     bench.must_break(ring, what)
     bench.must_work(f"after {what}")
 
@@ -22,7 +22,7 @@ def survived(bench, wrong, features=VERSION_1):
     ring = bench.start(features)
     head = wrong(ring)
     ring.offer(0 if head is None else head)
-    bench.transport.notify(bench.device.queue)
+    bench.kick()
     bench.vm.settle()
     bench.must_work("after a strange request")
 
@@ -44,7 +44,7 @@ def many_requests_at_once(bench):
     parts = len(device.parts(vm))
     heads = [ring.chain(device.parts(vm), number * parts) for number in range(16 // parts)]
     ring.offer(*heads)
-    bench.transport.notify(device.queue)
+    bench.kick(len(heads))
     vm.wait_for(lambda: ring.is_used(len(heads)), "all requests")
     check(sorted(ring.take()[0] for _ in heads) == heads, "other descriptors are used than were offered")
     bench.expect_interrupt(True)
@@ -60,7 +60,7 @@ def indices_wrap(bench):
     ring.set_heads(head)
     for _ in range(65536 // batch + 1):
         ring.advance(batch)
-        bench.transport.notify(device.queue)
+        bench.kick(batch)
         vm.wait_for(lambda: ring.used_index() == ring.next, "a full queue of requests")
         ring.seen = ring.next
     bench.quiet()
@@ -87,7 +87,7 @@ def one_entry(bench):
     ring.chain(parts, 0, TABLE)
     ring.put(0, TABLE, 16 * len(parts), INDIRECT)
     ring.offer(0)
-    bench.transport.notify(bench.device.queue)
+    bench.kick()
     bench.must_break(ring, "for a chain longer than a queue of one entry")
 
 
@@ -99,7 +99,7 @@ def same_memory_in_two_chains(bench):
     ring.chain(parts, 0)
     ring.chain(parts, 8)
     ring.offer(0, 8)
-    bench.transport.notify(device.queue)
+    bench.kick(2)
     vm.wait_for(lambda: ring.is_used(2), "both requests")
     ring.seen += 2
 
@@ -108,7 +108,7 @@ def same_memory_in_two_chains(bench):
 def kick_without_request(bench):
     ring = bench.start()
     for _ in range(20):
-        bench.transport.notify(bench.device.queue)
+        bench.kick()
     bench.vm.settle()
     check(ring.used_index() == 0, "a kick alone used a buffer")
     bench.expect_interrupt(False, "for a kick alone")
@@ -190,7 +190,7 @@ def index_that_jumps(bench):
     ring = bench.start()
     ring.chain(bench.device.parts(bench.vm))
     bench.vm.writew(ring.avail + 2, ring.size + 1)
-    bench.transport.notify(bench.device.queue)
+    bench.kick()
     bench.must_break(ring, "for an index that jumps over the queue's size")
 
 
@@ -200,7 +200,7 @@ def index_that_goes_back(bench):
     bench.serve(ring)
     bench.serve(ring)
     bench.vm.writew(ring.avail + 2, 1)
-    bench.transport.notify(bench.device.queue)
+    bench.kick()
     bench.must_break(ring, "for an index that goes back")
 
 
@@ -337,10 +337,10 @@ def broken_device_stays_still(bench):
     """After NEEDS_RESET nothing is used before the reset."""
     ring = bench.start()
     ring.offer(65535)
-    bench.transport.notify(bench.device.queue)
+    bench.kick()
     bench.must_break(ring, "for the head 65535")
     ring.offer(ring.chain(bench.device.parts(bench.vm)))
-    bench.transport.notify(bench.device.queue)
+    bench.kick()
     bench.vm.settle()
     check(ring.used_index() == 0, "a device that needs a reset used a buffer")
     check(bench.transport.status() & NEEDS_RESET, "NEEDS_RESET went away without a reset")
@@ -363,7 +363,7 @@ def rings_that_change_meanwhile(bench):
     head = ring.chain(bench.device.parts(bench.vm))
     for number in range(20):
         ring.offer(head)
-        bench.transport.notify(bench.device.queue)
+        bench.kick()
         ring.put(0, (number & 15) << 60, 0xffffffff, number & 7, number)
         bench.vm.settle()
         ring.chain(bench.device.parts(bench.vm))
