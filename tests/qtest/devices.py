@@ -326,12 +326,21 @@ class Vsock(Device):
         return struct.pack("<QQIIIHHIII", self.CID, 2, 1024, 4321, len(data), 1, 5, 0, 4096, 0) + data
 
     def parts(self, vm, at=BUFFERS):
+        vm.write(self.ROOM, bytes(256))
         vm.write(at, self.packet())
         return [(at, 44, False), (at + 44, 11, False)]
 
     def before(self, vm, rings):
-        vm.write(self.ROOM, bytes(256))
-        rings[0].offer(rings[0].chain([(self.ROOM, 256, True)]))
+        rings[0].set_heads(rings[0].chain([(self.ROOM, 256, True)]))
+        rings[0].set_flags(NO_INTERRUPT)
+
+    def provoke(self, bench, count):
+        """A packet comes back when there is room for it."""
+        receiving = bench.transport.rings[0]
+        for most in [receiving.size] * (count // receiving.size) + [count % receiving.size]:
+            bench.vm.wait_for(lambda: receiving.used_index() == receiving.next, "the packets before")
+            receiving.advance(most)
+            bench.transport.notify(0)
 
     def check(self, vm, length, at=BUFFERS):
         assert length == 0, f"{length} bytes were written into what the guest sends"
