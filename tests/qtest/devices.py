@@ -21,6 +21,7 @@ class Device:
     machine = ""            # properties that the machine needs for it
     walks_its_rings = True  # else another process does, and what a ring does wrong is that one's affair
 
+    writable = ()           # offsets of its configuration that a driver may write
     features = 0            # beyond the ring's own, that its queue needs
     preload = None          # a library of the build's tests/qtest that the machine is started with
 
@@ -99,6 +100,7 @@ class Rng(Device):
 class Balloon(Device):
     id = 5
     queues = (0, 1)
+    writable = range(4, 8)  # actual
 
     def arguments(self, suffix):
         return ["-device", f"virtio-balloon{suffix},id=balloon"]

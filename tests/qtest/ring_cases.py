@@ -1,7 +1,7 @@
 """Requests that are right in every way the queue allows, and wrong in every way (virtio 1.2 §2.7), for any device."""
 
 from bench import case, check, needs, own_rings
-from ring import INDIRECT, NEXT, NO_INTERRUPT, WRITE
+from ring import INDIRECT, NEXT, NO_INTERRUPT, NO_NOTIFY, WRITE
 from virtio import EVENT_IDX, INDIRECT_DESC, NEEDS_RESET, VERSION_1
 
 TABLE = 0x2800000  # of indirect descriptors
@@ -65,6 +65,44 @@ def indices_wrap(bench):
         ring.seen = ring.next
     bench.quiet()
     bench.serve(ring, what="after the indices wrapped")
+
+
+@case
+@own_rings
+@needs(EVENT_IDX)
+def events_wrap(bench):
+    """The used and the available event stand for what they say when indices go from 65535 to 0."""
+    ring = bench.start(VERSION_1 | EVENT_IDX, size=256)
+    ring.set_heads(ring.chain(bench.device.parts(bench.vm)))
+    for batch in [ring.size] * 255 + [ring.size - 8]:
+        ring.advance(batch)
+        bench.kick(batch)
+        bench.vm.wait_for(lambda: ring.used_index() == ring.next, "a full queue of requests")
+    ring.seen = ring.next
+    bench.quiet()
+    for number in range(16):
+        ring.set_used_event(ring.seen)
+        bench.serve(ring, what=f"at the used event {ring.seen}")
+        bench.vm.wait_for(lambda: ring.avail_event() == ring.next, f"the wish for a kick at request {ring.next}")
+        if number == 3:  # three from the end: the event lies beyond it
+            ring.set_used_event(1)
+            while ring.seen != 1:
+                bench.serve(ring, what=f"at {ring.seen}, before the used event 1", interrupt=False)
+            bench.serve(ring, what="at the used event 1")
+
+
+@case
+@needs(INDIRECT_DESC)
+def plain_descriptors_before_an_indirect_one(bench):
+    """The last of a chain alone may be indirect (virtio 1.2 §2.7.5.3)."""
+    ring = bench.start(VERSION_1 | INDIRECT_DESC)
+    for count in (1, 2):
+        parts = bench.device.parts(bench.vm)
+        address, length, writable = parts[0]
+        parts[:1] = [(address, length // 2, writable), (address + length // 2, length - length // 2, writable)]
+        ring.chain(parts[:count] + [(0, 0, False)], 4)
+        ring.indirect(parts[count:], TABLE, 4 + count)
+        bench.serve(ring, 4, f"of {count} plain descriptors and an indirect one")
 
 
 @case
@@ -158,11 +196,38 @@ def avail_event(bench):
         bench.vm.wait_for(lambda: ring.avail_event() == ring.next, "the wish for a kick at the next request")
 
 
+def wants_a_kick(ring, by_index):
+    """Whether the device wants to be told of the last chain that was offered (virtio 1.2 §2.7.10)."""
+    if by_index:
+        return ring.avail_event() == (ring.next - 1) & 0xffff
+    return not ring.used_flags() & NO_NOTIFY
+
+
 @case
-def kick_that_was_not_asked_for(bench):
-    ring = bench.start()
-    bench.serve(ring)
-    check(ring.used_flags() in (0, 1), f"the used ring's flags are {ring.used_flags():#x}")
+def kicks_only_where_they_are_asked_for(bench):
+    """A driver that tells the device nothing else has all its requests served; a kick that is late is not too late."""
+    for by_index in (False, True):
+        if by_index and not bench.device.offers & EVENT_IDX or not bench.device.walks_its_rings:
+            continue
+        ring = bench.start(VERSION_1 | (EVENT_IDX if by_index else 0))
+        for number in range(100):
+            head = ring.chain(bench.device.parts(bench.vm))
+            ring.offer(head)
+            if number % 10 == 9:
+                bench.vm.settle()
+                check(wants_a_kick(ring, by_index) or ring.is_used(), "no kick is wanted, and the request is not served")
+            if wants_a_kick(ring, by_index):
+                bench.transport.notify(bench.device.queue)
+            bench.device.provoke(bench, 1)
+            check(ring.wait()[0] == head, "another descriptor is used than was offered")
+        # Two at once, of which the device is told late
+        heads = [ring.chain(bench.device.parts(bench.vm), first) for first in (0, 8)]
+        ring.offer(*heads)
+        bench.vm.settle()
+        bench.kick(2)
+        check([ring.wait()[0] for _ in heads] == heads, "chains that were offered together are used in another order")
+        if by_index:
+            bench.vm.wait_for(lambda: ring.avail_event() == ring.next, "the wish for a kick at the next request")
 
 
 # Wrong
@@ -373,12 +438,15 @@ def broken_device_stays_still(bench):
 @own_rings
 def other_queues_hostile(bench):
     """Every queue of the device at once with a chain that is wrong."""
-    rings = bench.transport.start(VERSION_1, bench.device.queues)
-    for index, ring in zip(bench.device.queues, rings):
+    bench.start()
+    rings = bench.transport.rings
+    for index, ring in rings.items():
         ring.put(0, 0x2100000, 16, NEXT, 0)
         ring.offer(0)
         bench.transport.notify(index)
+    bench.vm.wait_for(lambda: bench.transport.status() & NEEDS_RESET, "NEEDS_RESET for loops in every queue")
     bench.vm.settle()
+    check(not any(ring.used_index() for ring in rings.values()), "a chain that loops was used")
 
 
 @case
