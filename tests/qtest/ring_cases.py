@@ -98,8 +98,10 @@ def plain_descriptors_before_an_indirect_one(bench):
     ring = bench.start(VERSION_1 | INDIRECT_DESC)
     for count in (1, 2):
         parts = bench.device.parts(bench.vm)
-        address, length, writable = parts[0]
-        parts[:1] = [(address, length // 2, writable), (address + length // 2, length - length // 2, writable)]
+        (address, length, writable), *rest = parts
+        third = length // 3
+        parts = [(address, third, writable), (address + third, third, writable),
+                 (address + 2 * third, length - 2 * third, writable), *rest]
         ring.chain(parts[:count] + [(0, 0, False)], 4)
         ring.indirect(parts[count:], TABLE, 4 + count)
         bench.serve(ring, 4, f"of {count} plain descriptors and an indirect one")
