@@ -145,6 +145,28 @@ class BalloonReporting(Balloon):
         return [(0x3000000, 4096, True)]
 
 
+class BalloonStats(Balloon):
+    """The queue of statistics: the device keeps one buffer until it asks for the next (virtio 1.2 §5.5.6.3)."""
+
+    queue = 2
+    queues = (0, 1, 2)
+    features = 1 << 1  # VIRTIO_BALLOON_F_STATS_VQ
+
+    def arguments(self, suffix):
+        words = super().arguments(suffix)
+        return [*words[:-1], words[-1] + ",stats-interval=1"]
+
+    def provoke(self, bench, count):
+        bench.vm.clock_step(1_000_000_000)
+
+    def parts(self, vm, at=BUFFERS):
+        vm.write(at, struct.pack("<HQ", 4, 1 << 20))  # free memory
+        return [(at, 10, False)]
+
+    def check(self, vm, length, at=BUFFERS):
+        assert length == 0, f"the balloon says that it wrote {length} bytes"
+
+
 class Console(Device):
     id = 3
     queue = 1
@@ -366,6 +388,6 @@ WAYS = {"blk-iothread": on_iothread(Disk)(), "blk-uring": on_iothread(Disk, "aio
         "net-iothread": on_iothread(Net)()}
 
 # Queues besides, each with the cases of ring_cases.py alone
-QUEUES = {"blk-mq": DiskQueue(), "balloon-deflate": BalloonDeflate(), "balloon-reporting": BalloonReporting(),
-          "console-receive": ConsoleReceive(), "console-control": ConsoleControl(), "net-receive": NetReceive(),
-          "net-control": NetControl()}
+QUEUES = {"blk-mq": DiskQueue(), "balloon-deflate": BalloonDeflate(), "balloon-stats": BalloonStats(),
+          "balloon-reporting": BalloonReporting(), "console-receive": ConsoleReceive(),
+          "console-control": ConsoleControl(), "net-receive": NetReceive(), "net-control": NetControl()}
