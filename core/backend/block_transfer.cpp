@@ -157,6 +157,13 @@ int transfer(BlockBackend& backend, bool write, uint64_t offset, uint64_t length
   return transfer_through_copy(backend, write, offset + done, length - done, cursor);
 }
 
+// FUSE and NFS may say EINTR before the data is written; nothing is lost then, and asking again does it.
+int flush(BlockBackend& backend) {
+  while (::fdatasync(backend.fd()) < 0)
+    if (errno != EINTR) return errno;
+  return 0;
+}
+
 int punch(BlockBackend& backend, int mode, uint64_t offset, uint64_t length) {
   for (;;) {
     if (::fallocate(backend.fd(), mode | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(length)) ==
@@ -225,7 +232,7 @@ nacre_status perform_block_request(BlockBackend& backend, nacre_block_request& r
     }
     case NACRE_BLOCK_FLUSH:
       what = "flush";
-      error = ::fdatasync(backend.fd()) < 0 ? errno : 0;
+      error = flush(backend);
       break;
     case NACRE_BLOCK_DISCARD:
       what = "discard";

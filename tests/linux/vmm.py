@@ -17,7 +17,8 @@ import subprocess
 import time
 
 LAST_LINES = 40
-EXIT_GRACE = 5.0
+EXIT_GRACE = 15.0  # a sanitizer looks for leaks then
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 
 
 class VmmFailure(AssertionError):
@@ -49,6 +50,7 @@ class Vmm:
         self._file = None
         self._text = ""
         self._position = 0  # wait_for() looks from here on
+        self._log = log
         errors = open(log, "wb") if log else subprocess.STDOUT
         self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
                                         env={**os.environ, **(environment or {})}, start_new_session=True,
@@ -164,17 +166,29 @@ class Vmm:
             return {name: int(value) for name, value in re.findall(r"^(\w+): +(\d+) kB$", file.read(), re.MULTILINE)}
 
     def stop(self):
-        """Ends the VMM: SIGTERM, and SIGKILL to its session where it lives on. Harmless when it has ended."""
+        """Ends the VMM: SIGTERM, and SIGKILL to its session where it lives on. Harmless when it has ended.
+
+        Raises VmmFailure where it has crashed, or a sanitizer in it has told of something.
+        """
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(EXIT_GRACE)
-            except subprocess.TimeoutExpired:
+                self.wait_exit(EXIT_GRACE, None)
+            except VmmTimeout:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
+        while self._open and self._read(0):
+            pass
         for stream in (self.process.stdin, self.process.stdout, self._file):
             if stream:
                 try:
                     stream.close()
                 except OSError:
                     pass
+        self._open = False
+        said = self._text
+        if self._log and os.path.exists(self._log):
+            with open(self._log, errors="replace") as file:
+                said += file.read()
+        if -self.process.returncode in CRASHES or "Sanitizer:" in said or "runtime error:" in said:
+            raise self._failure(f"the VMM has ended with status {self.process.returncode}: {said[-4000:]}")

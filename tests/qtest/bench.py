@@ -72,7 +72,7 @@ class Bench:
     def start(self, features=VERSION_1, size=None):
         """Brings the device up with those of the features that it offers; the ring of the queue that its requests go
         to."""
-        return self.start_with(features & self.transport.features(), size)
+        return self.start_with((features | self.device.features) & self.transport.features(), size)
 
     def start_with(self, features, size=None):
         rings = self.transport.start(features, self.device.queues, size)
@@ -82,16 +82,19 @@ class Bench:
 
     def quiet(self):
         """Forgets the interrupts so far."""
-        self.transport.took_interrupt(self.device.queue)
-        self.transport.took_config_interrupt()
-        self.transport.acknowledge()
+        self.transport.forget()
+
+    def kick(self, count=1):
+        """Tells the device of what was made available, as many requests."""
+        self.transport.notify(self.device.queue)
+        self.device.provoke(self, count)
 
     def serve(self, ring, head=None, what="", interrupt=True):
         """One request of the device, made available as `head`; it must be served, with its interrupt or without."""
         if head is None:
             head = ring.chain(self.device.parts(self.vm))
         ring.offer(head)
-        self.transport.notify(self.device.queue)
+        self.kick()
         used, length = ring.wait()
         check(used == head, f"descriptor {used} is used, not {head} {what}")
         self.device.check(self.vm, length)
@@ -102,6 +105,7 @@ class Bench:
             self.vm.wait_for(lambda: self.transport.took_interrupt(self.device.queue), f"the interrupt {what}")
         else:
             check(not self.transport.took_interrupt(self.device.queue), f"an interrupt came {what}")
+        check(not self.transport.strays(), f"interrupts came that told of {self.transport.strays()} {what}")
         self.transport.acknowledge()
 
     def must_break(self, ring, what):

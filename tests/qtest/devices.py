@@ -1,7 +1,10 @@
 """The devices of the suites: how each is given to a machine, and one request that it must serve."""
 
+import contextlib
+import socket
 import struct
 
+from ring import NO_INTERRUPT
 from vhost_user_peer import Peer
 from virtio import EVENT_IDX, INDIRECT_DESC
 
@@ -18,10 +21,15 @@ class Device:
     machine = ""            # properties that the machine needs for it
     walks_its_rings = True  # else another process does, and what a ring does wrong is that one's affair
 
+    writable = ()           # offsets of its configuration that a driver may write
+    features = 0            # beyond the ring's own, that its queue needs
     preload = None          # a library of the build's tests/qtest that the machine is started with
 
     def before(self, vm, rings):
         """What the driver gives the device before its first request."""
+
+    def provoke(self, bench, count):
+        """What makes the device use so many buffers that it has been told of, where that is not all it needs."""
 
     def prepare(self, scratch):
         """Makes the files that arguments() name."""
@@ -62,6 +70,18 @@ class Disk(Device):
         assert length == 513, f"the disk says that it wrote {length} bytes, not 513"
 
 
+class DiskQueue(Disk):
+    """The last of a disk's four."""
+
+    queue = 3
+    queues = (0, 1, 2, 3)
+    features = 1 << 12  # VIRTIO_BLK_F_MQ
+
+    def arguments(self, suffix):
+        words = super().arguments(suffix)
+        return [*words[:-1], words[-1] + ",num-queues=4"]
+
+
 class Rng(Device):
     id = 4
 
@@ -80,6 +100,7 @@ class Rng(Device):
 class Balloon(Device):
     id = 5
     queues = (0, 1)
+    writable = range(4, 8)  # actual
 
     def arguments(self, suffix):
         return ["-device", f"virtio-balloon{suffix},id=balloon"]
@@ -91,6 +112,58 @@ class Balloon(Device):
 
     def check(self, vm, length, at=BUFFERS):
         assert vm.read(0x3000000, 4) == bytes(4), "the balloon has not taken the page"
+        assert length == 0, f"the balloon says that it wrote {length} bytes"
+
+
+class BalloonDeflate(Balloon):
+    """The queue by which the driver takes pages back: the device has nothing to do to them."""
+
+    queue = 1
+
+    def parts(self, vm, at=BUFFERS):
+        super().parts(vm, at)
+        return [(at, 4, False)]
+
+    def check(self, vm, length, at=BUFFERS):
+        assert vm.read(0x3000000, 4) == b"gone", "the balloon has taken a page that it was asked to give"
+        assert length == 0, f"the balloon says that it wrote {length} bytes"
+
+
+class BalloonReporting(Balloon):
+    """The queue of free pages, which the device takes from the host's memory (virtio 1.2 §5.5.6.7)."""
+
+    queue = 2
+    queues = (0, 1, 2)
+    features = 1 << 5  # VIRTIO_BALLOON_F_PAGE_REPORTING
+
+    def arguments(self, suffix):
+        words = super().arguments(suffix)
+        return [*words[:-1], words[-1] + ",free-page-reporting=true"]
+
+    def parts(self, vm, at=BUFFERS):
+        vm.write(0x3000000, b"gone")
+        return [(0x3000000, 4096, True)]
+
+
+class BalloonStats(Balloon):
+    """The queue of statistics: the device keeps one buffer until it asks for the next (virtio 1.2 §5.5.6.3)."""
+
+    queue = 2
+    queues = (0, 1, 2)
+    features = 1 << 1  # VIRTIO_BALLOON_F_STATS_VQ
+
+    def arguments(self, suffix):
+        words = super().arguments(suffix)
+        return [*words[:-1], words[-1] + ",stats-interval=1"]
+
+    def provoke(self, bench, count):
+        bench.vm.clock_step(1_000_000_000)
+
+    def parts(self, vm, at=BUFFERS):
+        vm.write(at, struct.pack("<HQ", 4, 1 << 20))  # free memory
+        return [(at, 10, False)]
+
+    def check(self, vm, length, at=BUFFERS):
         assert length == 0, f"the balloon says that it wrote {length} bytes"
 
 
@@ -110,6 +183,48 @@ class Console(Device):
 
     def check(self, vm, length, at=BUFFERS):
         vm.wait_for(lambda: b"to the console" in (vm.scratch / "console").read_bytes(), "the console's text")
+        assert length == 0, f"the console says that it wrote {length} bytes"
+
+
+class ConsoleReceive(Console):
+    """Its input, which the test types at the other end of a socket."""
+
+    queue = 0
+
+    def arguments(self, suffix):
+        words = super().arguments(suffix)
+        return ["-chardev", "socket,id=c,path=SCRATCH/line,server,nowait", *words[2:]]
+
+    def before(self, vm, rings):
+        if not hasattr(vm, "line"):
+            vm.line = socket.socket(socket.AF_UNIX)
+            vm.line.connect(str(vm.scratch / "line"))
+            vm.line.setblocking(False)
+
+    def provoke(self, bench, count):
+        with contextlib.suppress(BlockingIOError):
+            bench.vm.line.send(b"typed" * count)
+
+    def parts(self, vm, at=BUFFERS):
+        vm.write(at, bytes(5))
+        return [(at, 5, True)]
+
+    def check(self, vm, length, at=BUFFERS):
+        assert 0 < length <= 5 and not vm.read(at, length).strip(b"typed"), f"{vm.read(at, 5)} was typed"
+
+
+class ConsoleControl(Console):
+    """What the driver tells of its ports (virtio 1.2 §5.3.6.2)."""
+
+    queue = 3
+    queues = (0, 1, 2, 3)
+    features = 1 << 1  # VIRTIO_CONSOLE_F_MULTIPORT
+
+    def parts(self, vm, at=BUFFERS):
+        vm.write(at, struct.pack("<IHH", 0, 6, 1))  # PORT_OPEN
+        return [(at, 8, False)]
+
+    def check(self, vm, length, at=BUFFERS):
         assert length == 0, f"the console says that it wrote {length} bytes"
 
 
@@ -138,6 +253,51 @@ class Net(Device):
 
     def check(self, vm, length, at=BUFFERS):
         assert length == 0, f"the network device says that it wrote {length} bytes into what it sends"
+
+
+class NetReceive(Net):
+    """Each question that is sent gets its answer here."""
+
+    queue = 0
+
+    def before(self, vm, rings):
+        vm.write(BUFFERS + 0x10000, bytes(12) + self.frame())
+        rings[1].set_heads(rings[1].chain([(BUFFERS + 0x10000, 72, False)]))
+        rings[1].set_flags(NO_INTERRUPT)
+        rings[1].set_used_event(0x8000)
+
+    def provoke(self, bench, count):
+        sending = bench.transport.rings[1]
+        for most in [sending.size] * (count // sending.size) + [count % sending.size]:
+            sending.advance(most)
+            sending.set_used_event(sending.next + 0x4000)
+            bench.transport.notify(1)
+            bench.vm.wait_for(lambda: sending.used_index() == sending.next or not bench.transport.works(), "the questions")
+
+    def parts(self, vm, at=BUFFERS):
+        vm.write(at, bytes(2048))
+        return [(at, 2048, True)]
+
+    def check(self, vm, length, at=BUFFERS):
+        assert vm.read(at + 12, 6) == self.MAC, f"the frame that came is {vm.read(at, 64).hex()}"
+        assert length == 12 + 42, f"the network device says that it wrote {length} bytes"
+
+
+class NetControl(Net):
+    """Commands (virtio 1.2 §5.1.6.5)."""
+
+    queue = 2
+    queues = (0, 1, 2)
+    features = 1 << 17 | 1 << 18  # VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_RX
+
+    def parts(self, vm, at=BUFFERS):
+        vm.write(at, b"\x01\x00" + bytes(8))  # a table of no addresses
+        vm.writeb(at + 0x1000, 0xff)
+        return [(at, 10, False), (at + 0x1000, 1, True)]
+
+    def check(self, vm, length, at=BUFFERS):
+        assert vm.readb(at + 0x1000) == 0, f"the command's answer is {vm.readb(at + 0x1000)}"
+        assert length == 1, f"the network device says that it wrote {length} bytes"
 
 
 class Fs(Device):
@@ -190,12 +350,21 @@ class Vsock(Device):
         return struct.pack("<QQIIIHHIII", self.CID, 2, 1024, 4321, len(data), 1, 5, 0, 4096, 0) + data
 
     def parts(self, vm, at=BUFFERS):
+        vm.write(self.ROOM, bytes(256))
         vm.write(at, self.packet())
         return [(at, 44, False), (at + 44, 11, False)]
 
     def before(self, vm, rings):
-        vm.write(self.ROOM, bytes(256))
-        rings[0].offer(rings[0].chain([(self.ROOM, 256, True)]))
+        rings[0].set_heads(rings[0].chain([(self.ROOM, 256, True)]))
+        rings[0].set_flags(NO_INTERRUPT)
+
+    def provoke(self, bench, count):
+        """A packet comes back when there is room for it."""
+        receiving = bench.transport.rings[0]
+        for most in [receiving.size] * (count // receiving.size) + [count % receiving.size]:
+            bench.vm.wait_for(lambda: receiving.used_index() == receiving.next, "the packets before")
+            receiving.advance(most)
+            bench.transport.notify(0)
 
     def check(self, vm, length, at=BUFFERS):
         assert length == 0, f"{length} bytes were written into what the guest sends"
@@ -203,4 +372,22 @@ class Vsock(Device):
         vm.wait_for(lambda: vm.read(self.ROOM, len(want)) == want, "the packet that comes back")
 
 
+def on_iothread(base, *drive):
+    """The same device served by a thread of its own, and its drive with these properties."""
+    class OnIothread(base):
+        def arguments(self, suffix):
+            first, back_end, *rest = super().arguments(suffix)
+            return ["-object", "iothread,id=t", first, ",".join((back_end, *drive)), *rest[:-1], rest[-1] + ",iothread=t"]
+    return OnIothread
+
+
 ALL = {"blk": Disk(), "rng": Rng(), "balloon": Balloon(), "console": Console(), "net": Net(), "fs": Fs(), "vsock": Vsock()}
+
+# The same served in other ways
+WAYS = {"blk-iothread": on_iothread(Disk)(), "blk-uring": on_iothread(Disk, "aio=io_uring")(),
+        "net-iothread": on_iothread(Net)()}
+
+# Queues besides, each with the cases of ring_cases.py alone
+QUEUES = {"blk-mq": DiskQueue(), "balloon-deflate": BalloonDeflate(), "balloon-stats": BalloonStats(),
+          "balloon-reporting": BalloonReporting(), "console-receive": ConsoleReceive(),
+          "console-control": ConsoleControl(), "net-receive": NetReceive(), "net-control": NetControl()}

@@ -33,7 +33,6 @@ PUNCH_HOLE, ZERO_RANGE = 2, 0x10
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-
 @functools.cache
 def _own_mounts():
     """Mounts of this process are its own from now on, and go with it. Returns an errno, 0 where that is so."""
@@ -59,6 +58,7 @@ class FaultDisk:
         self._flags = ASYNC_READ | BIG_WRITES | (ASYNC_DIO if asynchronous else 0)
         self.data, self.safe = bytearray(size), bytearray(size)
         self.fail = {}  # kind of request -> errno
+        self.interrupts = {}  # kind of request -> how many of them end with EINTR
         self.most = {}  # kind of request -> bytes that one moves at most
         self.room = None  # bytes that may still be written; None: no limit
         self.counts = collections.Counter()  # requests by kind
@@ -166,6 +166,10 @@ class FaultDisk:
         if name in self.fail:
             self.faults[f"{name}: {errno.errorcode[self.fail[name]]}"] += 1
             return self.fail[name], b""
+        if self.interrupts.get(name):
+            self.interrupts[name] -= 1
+            self.faults[f"{name}: EINTR"] += 1
+            return errno.EINTR, b""
         if opcode == READ:
             _, offset, size = struct.unpack_from("<QQI", body)
             return 0, bytes(self.data[offset:offset + self._part(name, size)])

@@ -13,10 +13,12 @@ from bench import Bench, check
 USER_NETWORKS = ("-netdev", "user,id=first")
 
 TRANSPORTS = ("mmio", "pci")
+WALKERS = ("blk", "rng", "balloon", "console", "net")  # of their rings
+EVERYONE = (*WALKERS, "fs", "vsock")
 GIB = 1 << 30
 
 
-def every_device(nacre, plugins, try_it, names=("blk", "rng", "balloon", "console", "net"), transports=TRANSPORTS):
+def every_device(nacre, plugins, try_it, names=WALKERS, transports=TRANSPORTS):
     """try_it(bench) for each device behind each transport; each must work afterwards."""
     for name in names:
         for transport in transports:

@@ -18,7 +18,7 @@ import pci
 import qtest
 from bench import Bench, case, check
 from devices import BUFFERS, CONTENT
-from known_faults import TRANSPORTS, USER_NETWORKS, machine, must_idle, must_not_grow, open_files, patience, status
+from known_faults import TRANSPORTS, USER_NETWORKS, WALKERS, machine, must_idle, must_not_grow, open_files, patience, status
 from machine_cases import cmos
 from management import Management
 from q35_cases import with_disk
@@ -422,11 +422,11 @@ def log_flood_by_the_guest(nacre, plugins):
     """A driver that breaks its device without end, in each way, and a disk whose every request fails: some lines a
     second come of it, not one each time."""
     for transport in TRANSPORTS:
-        for name in ("rng", "blk", "balloon"):
+        for name in WALKERS:
             bench = Bench(nacre, plugins, devices.ALL[name], transport)
             try:
                 begin = time.monotonic()
-                for _ in range(60):
+                for _ in range(40):
                     ring = bench.start()
                     ring.put(0, BUFFERS, 16, NEXT, 0)
                     ring.offer(0)

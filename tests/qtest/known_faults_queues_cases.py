@@ -6,7 +6,7 @@ import devices
 import pci
 from bench import case, check
 from devices import BUFFERS, CONTENT
-from known_faults import GIB, every_device, machine, must_not_grow, open_files, status
+from known_faults import EVERYONE, GIB, every_device, machine, must_not_grow, open_files, status
 from ring import INDIRECT, NEXT, WRITE, Ring
 from virtio import (ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, INDIRECT_DESC, NEEDS_RESET, RINGS, VERSION_1,
                     Mmio, PciTransport)
@@ -39,16 +39,26 @@ def row_01_queue_registers_after_activation(nacre, plugins):
                 t.notify(queue)
             bench.vm.settle()
             ring = bench.start()
-        ring.put(0, BUFFERS, 16, NEXT, 0)
-        ring.offer(0)
-        t.notify(queue)
-        bench.must_break(ring, "for a loop")
+        if bench.device.walks_its_rings:
+            ring.put(0, BUFFERS, 16, NEXT, 0)
+            ring.offer(0)
+            t.notify(queue)
+            bench.must_break(ring, "for a loop")
+        else:
+            t.reset()
+            t.set_status(ACKNOWLEDGE | DRIVER)
+            t.accept(VERSION_1)
+            t.set_status(READY)
+            t.set_queue(queue, 3, RINGS, RINGS + 0x4000, RINGS + 0x8000)
+            t.enable(queue)
+            t.set_status(READY | DRIVER_OK)
+            bench.vm.wait_for(lambda: t.status() & NEEDS_RESET, "NEEDS_RESET for a queue of 3 entries")
         for size in (0, 32768):
             t.set_queue(queue, size, RINGS, RINGS + 0x4000, RINGS + 0x8000)
             t.enable(queue)
             t.notify(queue)
         check(t.status() & NEEDS_RESET, "a device that needs a reset works again without one")
-    every_device(nacre, plugins, try_it)
+    every_device(nacre, plugins, try_it, EVERYONE)
 
 
 @case
@@ -155,12 +165,14 @@ def row_21_status_bits_in_every_order(nacre, plugins):
                 check(t.status() == before, f"the status is {t.status():#x} and not {before:#x}")
                 t.set_status(value)
                 after = t.status()
+                if not bench.device.walks_its_rings and after & DRIVER_OK:  # another may need queues, which are not there
+                    after &= ~NEEDS_RESET
                 check(after & before == before, f"{value:#x} took bits away: from {before:#x} to {after:#x}")
                 check(not after & ~(before | value), f"{value:#x} after {before:#x} became {after:#x}")
                 check(not after & (NEEDS_RESET | 0x30), f"the driver has set bits of the device's: {after:#x}")
                 check(not after & FEATURES_OK or after & 3 == 3, f"FEATURES_OK without a driver: {after:#x}")
                 check(not after & DRIVER_OK or after & FEATURES_OK, f"DRIVER_OK without FEATURES_OK: {after:#x}")
-    every_device(nacre, plugins, try_it)
+    every_device(nacre, plugins, try_it, EVERYONE)
 
 
 @case
@@ -177,7 +189,7 @@ def row_27_notifications_of_every_number(nacre, plugins):
         vm.settle()
         check(ring.used_index() == 0 and t.works(), "notifications of no queue have done something")
         bench.serve(ring, what="after notifications of no queue")
-    every_device(nacre, plugins, try_it)
+    every_device(nacre, plugins, try_it, EVERYONE)
 
 
 @case
@@ -320,4 +332,4 @@ def row_15_failed_activation_leaves_nothing(nacre, plugins):
             files = files or now
             check(now <= files, f"{now - files} files more are open after {number} activations that failed")
         check(status(bench.vm, "Threads") <= threads, "activations that failed have left threads behind")
-    every_device(nacre, plugins, try_it)
+    every_device(nacre, plugins, try_it, EVERYONE)

@@ -125,11 +125,8 @@ def driver_ok_without_features_ok(bench):
 
 @case
 def driver_ok_first_of_all(bench):
-    t, vm, device = bench.transport, bench.vm, bench.device
-    t.reset()
-    t.set_status(DRIVER_OK)
-    t.notify(device.queue)
-    vm.settle()
+    bench.transport.reset()
+    must_not_serve(bench, DRIVER_OK, "the device works for a driver that has said nothing but DRIVER_OK")
 
 
 @case
@@ -152,10 +149,18 @@ def driver_ok_without_queues(bench):
 
 @case
 def status_takes_any_byte(bench):
+    """Without VIRTIO_F_VERSION_1 none of them lets the device work."""
     t = bench.transport
-    for value in range(256):
+    t.reset()
+    must_not_serve(bench, ACKNOWLEDGE, "the device works for a driver that has acknowledged it alone")
+    used = RINGS + 0x8000 + 2  # of the queue that has been set up, whose request waits
+    for value in range(1, 256):
         t.set_status(value)
+        t.notify(bench.device.queue)
         bench.vm.request("endianness")
+        check(bench.vm.readw(used) == 0, f"status {value:#x} lets the device work")
+    bench.vm.settle()
+    check(bench.vm.readw(used) == 0, "some status lets the device work")
     t.reset()
 
 
@@ -220,15 +225,23 @@ def queue_addresses_misaligned_or_outside(bench):
 @own_rings
 def queue_parts_that_overlap(bench):
     t, vm, device = bench.transport, bench.vm, bench.device
+    guards = (RINGS - 0x1000, RINGS + 0xa000)
     for desc, avail, used in ((0, 0, 0), (0, 0, 0x8000), (0, 0x4000, 0x4000), (0, 0x4000, 0)):
         negotiate(t, VERSION_1)
+        for guard in guards:
+            vm.write(guard, b"\xcc" * 0x1000)
         ring = Ring(vm, RINGS, 16)
-        t.set_queue(device.queue, 16, RINGS + desc, RINGS + avail, RINGS + used)
+        ring.desc, ring.avail, ring.used = RINGS + desc, RINGS + avail, RINGS + used
+        t.set_queue(device.queue, 16, ring.desc, ring.avail, ring.used)
         t.enable(device.queue)
         t.set_status(READY | DRIVER_OK)
         ring.offer(ring.chain(device.parts(vm)))
         t.notify(device.queue)
         vm.settle()
+        where = f"with its parts at {desc:#x}, {avail:#x} and {used:#x}"
+        check(t.status() & DRIVER_OK, f"the device has lost its driver {where}")
+        check(t.status() & NEEDS_RESET or used == desc or ring.used_index() <= 1, f"one request was used more than once {where}")
+        check(all(vm.read(guard, 0x1000) == b"\xcc" * 0x1000 for guard in guards), f"the device writes beside its queue {where}")
 
 
 @case
@@ -251,16 +264,31 @@ def configuration_reads_agree(bench):
 
 @case
 def configuration_writes_of_every_width(bench):
-    t = bench.transport
+    """What is not the driver's to write stays as it is."""
+    t, own = bench.transport, bench.device.writable
+
+    def read():
+        return [t.config_load(offset, 1) for offset in range(80)]
+
+    before = read()
+
+    def must_be_as_before(what):
+        changed = [offset for offset, value in enumerate(read()) if value != before[offset] and offset not in own]
+        check(not changed, f"{what} have changed the configuration at {changed}")
+
     for width in (1, 2, 4, 8):
         for offset in range(0, 72, 1):
             for value in (0, 0xffffffffffffffff):
                 t.config_store(offset, width, value)
+    must_be_as_before("writes without a driver")
     t.start(VERSION_1, bench.device.queues)
     for width in (1, 2, 4, 8):
         for offset in range(0, 72, width):
             t.config_store(offset, width, 0x5a5a5a5a5a5a5a5a)
     bench.vm.settle()
+    must_be_as_before("writes of a driver")
+    for offset in own:
+        t.config_store(offset, 1, before[offset])
 
 
 @case

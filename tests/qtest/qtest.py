@@ -9,12 +9,14 @@
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 
-SECONDS = 10  # for an answer, or for what a device does
+SECONDS = 10      # for an answer, or for what a device does
+SECONDS_TO_END = 60  # in order: a sanitizer looks for leaks then
 
 
 class Failure(AssertionError):
@@ -23,6 +25,11 @@ class Failure(AssertionError):
 
 class Refused(Exception):
     """The machine answered with something other than OK; the text is its answer."""
+
+
+def report_of_a_sanitizer(log):
+    """Whether there is one in what a program has said."""
+    return "Sanitizer:" in log or "runtime error:" in log
 
 
 def open_files(pid):
@@ -57,6 +64,7 @@ class Machine:
         if "LLVM_PROFILE_FILE" in os.environ and "-disable-seccomp" not in command:
             command.append("-disable-seccomp")
         self._log = open(self.scratch / "log", "w+b")
+        self._ends_with = {0}
         listener = None
         if not listen:
             listener = socket.socket(socket.AF_UNIX)
@@ -69,6 +77,7 @@ class Machine:
         try:
             self._socket = self._meet(listener, path)
         except BaseException:
+            self._ends_with.add(1)  # the status of a refusal
             self.close()
             raise
         finally:
@@ -101,18 +110,35 @@ class Machine:
         finally:
             self.close()
 
+    def kill(self):
+        """Ends it as SIGKILL does, on purpose."""
+        self._ends_with.add(-signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+
     def close(self):
+        """Ends it. A machine ends in order, with status 0, unless it was killed or has refused to start, and with no
+        report of a sanitizer: else this raises Failure. Once is enough, twice is harmless."""
+        if self._log.closed:
+            return
+        hangs = False
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(SECONDS)
+                self.process.wait(SECONDS_TO_END)
             except subprocess.TimeoutExpired:
+                hangs = True
                 self.process.kill()
                 self.process.wait()
         if hasattr(self, "_socket"):
             self._socket.close()
         self._log.close()
+        log = self.log()
         shutil.rmtree(self.scratch, ignore_errors=True)
+        if hangs:
+            raise Failure(f"the machine did not end within {SECONDS_TO_END} s of SIGTERM: {log}")
+        if self.process.returncode not in self._ends_with or report_of_a_sanitizer(log):
+            raise Failure(f"the machine has ended with status {self.process.returncode}: {log}")
 
     def log(self):
         """What the machine has said so far."""

@@ -1,7 +1,7 @@
 """Requests that are right in every way the queue allows, and wrong in every way (virtio 1.2 §2.7), for any device."""
 
-from bench import case, check, needs
-from ring import INDIRECT, NEXT, NO_INTERRUPT, WRITE
+from bench import case, check, needs, own_rings
+from ring import INDIRECT, NEXT, NO_INTERRUPT, NO_NOTIFY, WRITE
 from virtio import EVENT_IDX, INDIRECT_DESC, NEEDS_RESET, VERSION_1
 
 TABLE = 0x2800000  # of indirect descriptors
@@ -12,7 +12,7 @@ def broken(bench, wrong, what, features=VERSION_1):
     ring = bench.start(features)
     head = wrong(ring)
     ring.offer(0 if head is None else head)
-    bench.transport.notify(bench.device.queue)
+    bench.kick()
     bench.must_break(ring, what)
     bench.must_work(f"after {what}")
 
@@ -22,7 +22,7 @@ def survived(bench, wrong, features=VERSION_1):
     ring = bench.start(features)
     head = wrong(ring)
     ring.offer(0 if head is None else head)
-    bench.transport.notify(bench.device.queue)
+    bench.kick()
     bench.vm.settle()
     bench.must_work("after a strange request")
 
@@ -44,7 +44,7 @@ def many_requests_at_once(bench):
     parts = len(device.parts(vm))
     heads = [ring.chain(device.parts(vm), number * parts) for number in range(16 // parts)]
     ring.offer(*heads)
-    bench.transport.notify(device.queue)
+    bench.kick(len(heads))
     vm.wait_for(lambda: ring.is_used(len(heads)), "all requests")
     check(sorted(ring.take()[0] for _ in heads) == heads, "other descriptors are used than were offered")
     bench.expect_interrupt(True)
@@ -60,11 +60,51 @@ def indices_wrap(bench):
     ring.set_heads(head)
     for _ in range(65536 // batch + 1):
         ring.advance(batch)
-        bench.transport.notify(device.queue)
+        bench.kick(batch)
         vm.wait_for(lambda: ring.used_index() == ring.next, "a full queue of requests")
         ring.seen = ring.next
     bench.quiet()
     bench.serve(ring, what="after the indices wrapped")
+
+
+@case
+@own_rings
+@needs(EVENT_IDX)
+def events_wrap(bench):
+    """The used and the available event stand for what they say when indices go from 65535 to 0."""
+    ring = bench.start(VERSION_1 | EVENT_IDX, size=256)
+    ring.set_heads(ring.chain(bench.device.parts(bench.vm)))
+    for batch in [ring.size] * 255 + [ring.size - 8]:
+        ring.advance(batch)
+        bench.kick(batch)
+        bench.vm.wait_for(lambda: ring.used_index() == ring.next, "a full queue of requests")
+    ring.seen = ring.next
+    bench.quiet()
+    for number in range(16):
+        ring.set_used_event(ring.seen)
+        bench.serve(ring, what=f"at the used event {ring.seen}")
+        bench.vm.wait_for(lambda: ring.avail_event() == ring.next, f"the wish for a kick at request {ring.next}")
+        if number == 3:  # three from the end: the event lies beyond it
+            ring.set_used_event(1)
+            while ring.seen != 1:
+                bench.serve(ring, what=f"at {ring.seen}, before the used event 1", interrupt=False)
+            bench.serve(ring, what="at the used event 1")
+
+
+@case
+@needs(INDIRECT_DESC)
+def plain_descriptors_before_an_indirect_one(bench):
+    """The last of a chain alone may be indirect (virtio 1.2 §2.7.5.3)."""
+    ring = bench.start(VERSION_1 | INDIRECT_DESC)
+    for count in (1, 2):
+        parts = bench.device.parts(bench.vm)
+        (address, length, writable), *rest = parts
+        third = length // 3
+        parts = [(address, third, writable), (address + third, third, writable),
+                 (address + 2 * third, length - 2 * third, writable), *rest]
+        ring.chain(parts[:count] + [(0, 0, False)], 4)
+        ring.indirect(parts[count:], TABLE, 4 + count)
+        bench.serve(ring, 4, f"of {count} plain descriptors and an indirect one")
 
 
 @case
@@ -76,19 +116,22 @@ def indirect_chain(bench):
 
 
 @case
-def one_entry(bench):
-    """A chain is never longer than its queue, by an indirect table either: requests of one part fit, others break."""
-    ring = bench.start(VERSION_1 | INDIRECT_DESC, size=1)
-    parts = bench.device.parts(bench.vm)
-    if len(parts) == 1:
-        for _ in range(3):
-            bench.serve(ring, what="in a queue of one entry")
-        return
-    ring.chain(parts, 0, TABLE)
-    ring.put(0, TABLE, 16 * len(parts), INDIRECT)
-    ring.offer(0)
-    bench.transport.notify(bench.device.queue)
-    bench.must_break(ring, "for a chain longer than a queue of one entry")
+def small_queues(bench):
+    """A chain is never longer than its queue, by an indirect table either: requests that fit are served, others break."""
+    vm, device = bench.vm, bench.device
+    for size in (1, 2):
+        ring = bench.start(VERSION_1 | INDIRECT_DESC, size=size)
+        parts = device.parts(vm)
+        if len(parts) <= size:
+            for number in range(5):
+                bench.serve(ring, ring.chain(parts, (number + 1) % size if len(parts) == 1 else 0),
+                            f"in a queue of {size}")
+                parts = device.parts(vm)
+        elif device.walks_its_rings:
+            ring.indirect(parts, TABLE)
+            ring.offer(0)
+            bench.kick()
+            bench.must_break(ring, f"for a chain longer than a queue of {size}")
 
 
 @case
@@ -99,7 +142,7 @@ def same_memory_in_two_chains(bench):
     ring.chain(parts, 0)
     ring.chain(parts, 8)
     ring.offer(0, 8)
-    bench.transport.notify(device.queue)
+    bench.kick(2)
     vm.wait_for(lambda: ring.is_used(2), "both requests")
     ring.seen += 2
 
@@ -128,6 +171,7 @@ def no_interrupt_flag(bench):
 
 
 @case
+@own_rings
 @needs(EVENT_IDX)
 def used_event(bench):
     ring = bench.start(VERSION_1 | EVENT_IDX)
@@ -144,6 +188,7 @@ def used_event(bench):
 
 
 @case
+@own_rings
 @needs(EVENT_IDX)
 def avail_event(bench):
     ring = bench.start(VERSION_1 | EVENT_IDX)
@@ -153,16 +198,44 @@ def avail_event(bench):
         bench.vm.wait_for(lambda: ring.avail_event() == ring.next, "the wish for a kick at the next request")
 
 
+def wants_a_kick(ring, by_index):
+    """Whether the device wants to be told of the last chain that was offered (virtio 1.2 §2.7.10)."""
+    if by_index:
+        return ring.avail_event() == (ring.next - 1) & 0xffff
+    return not ring.used_flags() & NO_NOTIFY
+
+
 @case
-def kick_that_was_not_asked_for(bench):
-    ring = bench.start()
-    bench.serve(ring)
-    check(ring.used_flags() in (0, 1), f"the used ring's flags are {ring.used_flags():#x}")
+def kicks_only_where_they_are_asked_for(bench):
+    """A driver that tells the device nothing else has all its requests served; a kick that is late is not too late."""
+    for by_index in (False, True):
+        if by_index and not bench.device.offers & EVENT_IDX or not bench.device.walks_its_rings:
+            continue
+        ring = bench.start(VERSION_1 | (EVENT_IDX if by_index else 0))
+        for number in range(100):
+            head = ring.chain(bench.device.parts(bench.vm))
+            ring.offer(head)
+            if number % 10 == 9:
+                bench.vm.settle()
+                check(wants_a_kick(ring, by_index) or ring.is_used(), "no kick is wanted, and the request is not served")
+            if wants_a_kick(ring, by_index):
+                bench.transport.notify(bench.device.queue)
+            bench.device.provoke(bench, 1)
+            check(ring.wait()[0] == head, "another descriptor is used than was offered")
+        # Two at once, of which the device is told late
+        heads = [ring.chain(bench.device.parts(bench.vm), first) for first in (0, 8)]
+        ring.offer(*heads)
+        bench.vm.settle()
+        bench.kick(2)
+        check([ring.wait()[0] for _ in heads] == heads, "chains that were offered together are used in another order")
+        if by_index:
+            bench.vm.wait_for(lambda: ring.avail_event() == ring.next, "the wish for a kick at the next request")
 
 
 # Wrong
 
 @case
+@own_rings
 def chain_that_loops(bench):
     def wrong(ring):
         address, length, writable = bench.device.parts(bench.vm)[0]
@@ -172,6 +245,7 @@ def chain_that_loops(bench):
 
 
 @case
+@own_rings
 def chain_that_leads_out(bench):
     def wrong(ring):
         address, length, writable = bench.device.parts(bench.vm)[0]
@@ -180,31 +254,35 @@ def chain_that_leads_out(bench):
 
 
 @case
+@own_rings
 def head_outside(bench):
     for head in (64, 65535):
         broken(bench, lambda ring, head=head: head, f"for the head {head}")
 
 
 @case
+@own_rings
 def index_that_jumps(bench):
     ring = bench.start()
     ring.chain(bench.device.parts(bench.vm))
     bench.vm.writew(ring.avail + 2, ring.size + 1)
-    bench.transport.notify(bench.device.queue)
+    bench.kick()
     bench.must_break(ring, "for an index that jumps over the queue's size")
 
 
 @case
+@own_rings
 def index_that_goes_back(bench):
     ring = bench.start()
     bench.serve(ring)
     bench.serve(ring)
     bench.vm.writew(ring.avail + 2, 1)
-    bench.transport.notify(bench.device.queue)
+    bench.kick()
     bench.must_break(ring, "for an index that goes back")
 
 
 @case
+@own_rings
 def address_outside_memory(bench):
     end = bench.memory
     for address, length in ((end, 16), (end - 8, 16), (0xfffffffffffffff8, 16), (1 << 63, 16), (0xb0000000, 16),
@@ -214,6 +292,7 @@ def address_outside_memory(bench):
 
 
 @case
+@own_rings
 def chain_of_wrong_addresses_only(bench):
     def wrong(ring):
         return ring.chain([(bench.memory + 4096 * part, length, writable)
@@ -222,6 +301,7 @@ def chain_of_wrong_addresses_only(bench):
 
 
 @case
+@own_rings
 def request_across_the_end_of_memory(bench):
     def wrong(ring):
         parts = bench.device.parts(bench.vm)
@@ -232,18 +312,21 @@ def request_across_the_end_of_memory(bench):
 
 
 @case
+@own_rings
 def writable_before_readable(bench):
     parts = [(0x2100000, 16, True), (0x2101000, 16, False)]
     broken(bench, lambda ring: ring.chain(parts), "for a readable part behind a writable one")
 
 
 @case
+@own_rings
 def every_direction_turned(bench):
     survived(bench, lambda ring: ring.chain([(address, length, not writable)
                                              for address, length, writable in bench.device.parts(bench.vm)]))
 
 
 @case
+@own_rings
 def parts_of_no_bytes(bench):
     survived(bench, lambda ring: ring.chain([(0x2100000, 0, False), (0x2100000, 0, True)]))
     survived(bench, lambda ring: ring.chain([(0x2100000, 0, True)]))
@@ -251,12 +334,14 @@ def parts_of_no_bytes(bench):
 
 
 @case
+@own_rings
 def descriptors_that_overlap(bench):
     parts = [(0x2100000, 64, False), (0x2100008, 64, False), (0x2100010, 600, True), (0x2100000, 600, True)]
     survived(bench, lambda ring: ring.chain(parts))
 
 
 @case
+@own_rings
 def buffers_over_the_queue_itself(bench):
     def wrong(ring):
         return ring.chain([(ring.desc, 16, False), (ring.desc, 512, True), (ring.used, 64, True)])
@@ -264,6 +349,7 @@ def buffers_over_the_queue_itself(bench):
 
 
 @case
+@own_rings
 def indirect_without_feature(bench):
     def wrong(ring):
         return ring.indirect(bench.device.parts(bench.vm), TABLE)
@@ -271,6 +357,7 @@ def indirect_without_feature(bench):
 
 
 @case
+@own_rings
 @needs(INDIRECT_DESC)
 def indirect_tables_that_are_wrong(bench):
     features = VERSION_1 | INDIRECT_DESC
@@ -306,6 +393,7 @@ def indirect_tables_that_are_wrong(bench):
 
 
 @case
+@own_rings
 @needs(INDIRECT_DESC)
 def chain_longer_than_the_queue(bench):
     """An indirect chain of more parts than the queue has entries (virtio 1.2 §2.7.5.3.1)."""
@@ -316,6 +404,7 @@ def chain_longer_than_the_queue(bench):
 
 
 @case
+@own_rings
 def unknown_flags_of_descriptors(bench):
     def wrong(ring):
         for number, (address, length, writable) in enumerate(bench.device.parts(bench.vm)):
@@ -333,37 +422,43 @@ def available_flags_of_every_kind(bench):
 
 
 @case
+@own_rings
 def broken_device_stays_still(bench):
     """After NEEDS_RESET nothing is used before the reset."""
     ring = bench.start()
     ring.offer(65535)
-    bench.transport.notify(bench.device.queue)
+    bench.kick()
     bench.must_break(ring, "for the head 65535")
     ring.offer(ring.chain(bench.device.parts(bench.vm)))
-    bench.transport.notify(bench.device.queue)
+    bench.kick()
     bench.vm.settle()
     check(ring.used_index() == 0, "a device that needs a reset used a buffer")
     check(bench.transport.status() & NEEDS_RESET, "NEEDS_RESET went away without a reset")
 
 
 @case
+@own_rings
 def other_queues_hostile(bench):
     """Every queue of the device at once with a chain that is wrong."""
-    rings = bench.transport.start(VERSION_1, bench.device.queues)
-    for index, ring in zip(bench.device.queues, rings):
+    bench.start()
+    rings = bench.transport.rings
+    for index, ring in rings.items():
         ring.put(0, 0x2100000, 16, NEXT, 0)
         ring.offer(0)
         bench.transport.notify(index)
+    bench.vm.wait_for(lambda: bench.transport.status() & NEEDS_RESET, "NEEDS_RESET for loops in every queue")
     bench.vm.settle()
+    check(not any(ring.used_index() for ring in rings.values()), "a chain that loops was used")
 
 
 @case
+@own_rings
 def rings_that_change_meanwhile(bench):
     ring = bench.start()
     head = ring.chain(bench.device.parts(bench.vm))
     for number in range(20):
         ring.offer(head)
-        bench.transport.notify(bench.device.queue)
+        bench.kick()
         ring.put(0, (number & 15) << 60, 0xffffffff, number & 7, number)
         bench.vm.settle()
         ring.chain(bench.device.parts(bench.vm))

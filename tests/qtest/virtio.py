@@ -2,7 +2,7 @@
 
 Both have: features(), accept(bits), status(), set_status(value), reset(), queue_max(index), select(index),
 set_queue(index, size, desc, avail, used), enable(index), enabled(index), notify(index), config_load(offset, width),
-config_store(offset, width, value), generation(), interrupts.
+config_store(offset, width, value), generation(), took_interrupt(index), took_config_interrupt(), acknowledge().
 """
 
 from ring import Ring
@@ -16,7 +16,20 @@ RING_BYTES = 0x10000
 
 
 class Transport:
-    """What both have in common."""
+    """What both have in common. `rings` are those that start() made last, by their queues' numbers."""
+
+    CONFIG, USED, NOTHING = "configuration", "used buffers", "nothing"  # what an interrupt by a line tells of
+
+    def __init__(self, vm):
+        self.vm = vm
+        self.rings = {}
+        self._told = set()  # what interrupts have told of, and nobody has asked for yet
+
+    def reset(self):
+        self.set_status(0)
+        self.vm.wait_for(lambda: self.status() == 0, "the end of the reset")
+        self.rings = {}
+        self.forget()
 
     def start(self, features=VERSION_1, queues=(), size=None, at=RINGS):
         """Brings the device up with these features and the queues of these numbers, which stand in memory from `at` on.
@@ -36,11 +49,57 @@ class Transport:
             self.set_queue(index, count, ring.desc, ring.avail, ring.used)
             self.enable(index)
             rings.append(ring)
+            self.rings[index] = ring
         self.set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK)
         return rings
 
     def before_queues(self):
         pass
+
+    def source(self, queue):
+        """What an interrupt of the queue tells of: used buffers of any queue where they share one line."""
+        return self.USED
+
+    def _look(self):
+        """What the interrupts since the look before tell of."""
+        raise NotImplementedError
+
+    def _took(self, source):
+        self.vm.settle()
+        self._told |= self._look()
+        took = source in self._told
+        self._told.discard(source)
+        return took
+
+    def took_interrupt(self, queue):
+        """Whether the device has interrupted for the queue since this was asked last."""
+        return self._took(self.source(queue))
+
+    def took_config_interrupt(self):
+        return self._took(self.CONFIG)
+
+    def acknowledge(self):
+        self._told |= self._look()
+        self._acknowledge()
+
+    def forget(self):
+        """The interrupts so far."""
+        self.vm.settle()
+        self.acknowledge()
+        self._told.clear()
+
+    def strays(self):
+        """What interrupts have told of that has not happened: buffers of queues that have used none, or a changed
+        configuration of a device that does not ask for a reset; and those that told of nothing."""
+        self._told |= self._look()
+        happened = {self.source(queue) for queue, ring in self.rings.items() if ring.used_index()}
+        if self.status() & NEEDS_RESET:
+            happened.add(self.CONFIG)
+        return self._told - happened
+
+    def of_status(self, bits):
+        """What a raised line with these bits in the interrupt status tells of."""
+        return {source for bit, source in ((1, self.USED), (2, self.CONFIG)) if bits & bit} or {self.NOTHING}
 
     def works(self):
         """DRIVER_OK is set and the device does not ask for a reset."""
@@ -56,7 +115,7 @@ class Mmio(Transport):
     SUFFIX = "-device"
 
     def __init__(self, vm, device_id, place=None):
-        self.vm = vm
+        super().__init__(vm)
         slots = [slot for slot in range(self.SLOTS)
                  if vm.readl(self.BASE + slot * self.STRIDE + 8) == device_id and place in (None, slot)]
         if not slots:
@@ -88,10 +147,6 @@ class Mmio(Transport):
 
     def set_status(self, value):
         self._set(0x70, value)
-
-    def reset(self):
-        self._set(0x70, 0)
-        self.vm.wait_for(lambda: self.status() == 0, "the end of the reset")
 
     def select(self, index):
         self._set(0x30, index)
@@ -127,17 +182,14 @@ class Mmio(Transport):
     def generation(self):
         return self._get(0xfc)
 
-    def took_interrupt(self, _queue):
-        """Whether the device has interrupted since this was asked last."""
-        self.vm.settle()
-        took = ("raise", self.line) in self.vm.irqs
-        self.vm.irqs.clear()
-        return took
+    def _look(self):
+        ours = ("raise", self.line)
+        if ours not in self.vm.irqs:
+            return set()
+        self.vm.irqs[:] = [irq for irq in self.vm.irqs if irq != ours]
+        return self.of_status(self._get(0x60))
 
-    def took_config_interrupt(self):
-        return self.took_interrupt(None) and bool(self._get(0x60) & 2)
-
-    def acknowledge(self):
+    def _acknowledge(self):
         self._set(0x64, self._get(0x60))
 
 
@@ -149,7 +201,8 @@ class PciTransport(Transport):
     MESSAGES = 0xfee00000
 
     def __init__(self, vm, function, pin=False):
-        self.vm, self.function, self.pin = vm, function, pin
+        super().__init__(vm)
+        self.function, self.pin = function, pin
         function.map_bars()
         capabilities = {kind: place for kind, place in function.virtio_capabilities()}
         self.common, self.isr, self.config = (capabilities[kind].address for kind in (1, 3, 4))
@@ -183,10 +236,6 @@ class PciTransport(Transport):
 
     def set_status(self, value):
         self.vm.writeb(self.common + 20, value)
-
-    def reset(self):
-        self.set_status(0)
-        self.vm.wait_for(lambda: self.status() == 0, "the end of the reset")
 
     def select(self, index):
         self.vm.writew(self.common + 22, index)
@@ -223,17 +272,15 @@ class PciTransport(Transport):
     def generation(self):
         return self.vm.readb(self.common + 21)
 
-    def _took(self, vector):
-        self.vm.settle()
+    def source(self, queue):
+        return self.USED if self.pin else min(queue + 1, self.function.vectors - 1) or self.CONFIG
+
+    def _look(self):
         if self.pin:
-            return self.vm.line_is_up(self.function.line)
-        return self.vm.took_message(self.MESSAGES, self.function.FIRST_DATA + vector)
+            return self.of_status(self.vm.readb(self.isr)) if self.vm.line_is_up(self.function.line) else set()
+        vectors = range(self.function.vectors)
+        sent = self.vm.requests([f"query_msix {self.MESSAGES} {self.function.FIRST_DATA + vector}" for vector in vectors])
+        return {vector or self.CONFIG for vector, answer in zip(vectors, sent) if answer == "TRUE"}
 
-    def took_interrupt(self, queue):
-        return self._took(min(queue + 1, self.function.vectors - 1))
-
-    def took_config_interrupt(self):
-        return self._took(0)
-
-    def acknowledge(self):
+    def _acknowledge(self):
         self.vm.readb(self.isr)

@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
 
+#include <chrono>
 #include <nacre/virtqueue.hpp>
 #include <random>
+#include <thread>
 #include <vector>
 
 namespace nacre::sdk {
@@ -212,6 +214,90 @@ TEST_F(VirtqueueTest, SurvivesRandomRings) {
       queue_.push(chain_.head, 0);
     }
     queue_.publish();
+  }
+}
+
+TEST_F(VirtqueueTest, FollowsAPlainDescriptorIntoAnIndirectTable) {  // virtio 1.2 §2.7.5.3
+  put(0, {kData, 16, kNext, 1});
+  put(1, {kData + 256, 32, kIndirect, 0});
+  put_at(kData + 256, {kData + 512, 8, kNext, 1});
+  put_at(kData + 272, {kData + 1024, 4, kWrite, 0});
+  offer(0);
+  ASSERT_EQ(pop(), Virtqueue::Pop::Chain);
+  EXPECT_EQ(chain_.readable.length(), 24u);
+  EXPECT_EQ(chain_.writable.length(), 4u);
+}
+
+// A driver on another CPU, which writes to the ring while the device walks it.
+class RestlessDriver {
+ public:
+  explicit RestlessDriver(uint8_t* ram) : ram_(ram), thread_([this] { run(); }) {}
+  ~RestlessDriver() {
+    end_ = true;
+    thread_.join();
+  }
+  uint64_t writes() const { return writes_; }
+
+ private:
+  template <typename T>
+  void store(uint64_t gpa, T value) {
+    __atomic_store_n(reinterpret_cast<T*>(ram_ + gpa), value, __ATOMIC_RELAXED);
+  }
+  // Each address is good with one of the lengths alone, so that one that is read again after its check leads outside.
+  void put(uint64_t gpa, uint64_t random) {
+    const bool far = random & 1;
+    const uint64_t flags = random >> 1 & 7, next = random >> 4 & 1;
+    store<uint64_t>(gpa, random >> 8 & 7 ? (far ? kSize - 16 : kData) : random << 8);
+    store<uint64_t>(gpa + 8, (far ? 16 : kSize - kData) | flags << 32 | next << 48);
+  }
+  // Two descriptors alone, so that they change under the device's hands.
+  void run() {
+    std::mt19937_64 random(7);
+    while (!end_) {
+      const uint64_t r = random();
+      put(kDesc + 16 * (r & 1), r >> 8);
+      put(kData + 16 * (r >> 3 & 1), random());  // an indirect table, now and then
+      store<uint16_t>(kAvail + 4 + 2 * (r >> 32 & 7), r >> 36 & 15 ? r >> 40 & 1 : r >> 44 & 0xffff);
+      store<uint16_t>(kAvail + 2, static_cast<uint16_t>(r >> 48 & 7));
+      store<uint16_t>(kAvail, r >> 52 & 1);
+      ++writes_;
+    }
+  }
+
+  uint8_t* ram_;
+  std::atomic<bool> end_ = false;
+  std::atomic<uint64_t> writes_ = 0;
+  std::thread thread_;
+};
+
+TEST_F(VirtqueueTest, StaysInMemoryWhileTheDriverWrites) {
+  std::mt19937 random(3);
+  uint64_t chains = 0;
+  RestlessDriver driver(ram_.data());
+  // A second finds a field that is read twice, as was tried; a busy machine has until both threads have had their
+  // turns.
+  const auto begin = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - begin < std::chrono::seconds(1) || driver.writes() < 20000 ||
+         chains < 20000) {
+    ASSERT_LT(std::chrono::steady_clock::now() - begin, std::chrono::minutes(1));
+    start(1ull << kVirtioRingIndirectDesc | (random() & 1ull) << kVirtioRingEventIdx);
+    while (pop() == Virtqueue::Pop::Chain) {
+      ++chains;
+      ASSERT_LT(chain_.head, kNum);
+      ASSERT_LE(chain_.readable.count() + chain_.writable.count(), kNum);
+      for (const IoVector* part : {&chain_.readable, &chain_.writable}) {
+        uint64_t length = 0;
+        for (uint32_t n = 0; n < part->count(); length += part->data()[n++].iov_len) {
+          auto* first = static_cast<uint8_t*>(part->data()[n].iov_base);
+          ASSERT_GT(part->data()[n].iov_len, 0u);
+          ASSERT_TRUE(first >= ram_.data() && first + part->data()[n].iov_len <= ram_.data() + kSize);
+        }
+        ASSERT_EQ(part->length(), length);
+      }
+      queue_.push(chain_.head, 0);
+      queue_.publish();
+    }
+    queue_.rearm();
   }
 }
 
