@@ -160,12 +160,13 @@ Status BlockBackend::find_size() {
       return fail("drive '{}': cannot learn the size of '{}': {}.", options_.id, options_.file, strerror(errno));
     capacity_ = static_cast<uint64_t>(status.st_size);
   }
-  if (capacity_ % kSector != 0) {
-    uint64_t whole = (capacity_ + kSector - 1) / kSector * kSector;
-    return fail(
-        "drive '{}': the size of '{}', {} bytes, is not a multiple of 512, so its last sector is incomplete; extend it "
-        "with: truncate -s {} '{}'",
-        options_.id, options_.file, capacity_, whole, options_.file);
+  // As with StratoVirt the guest sees whole sectors.
+  if (const uint64_t rest = capacity_ % kSector; rest != 0) {
+    log::warn("block",
+              "drive '{}': the size of '{}', {} bytes, is not a multiple of 512, and the guest does not see the last "
+              "{}; it would after: truncate -s {} '{}'",
+              options_.id, options_.file, capacity_, rest, capacity_ - rest + kSector, options_.file);
+    capacity_ -= rest;
   }
   return {};
 }

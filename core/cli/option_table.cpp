@@ -24,7 +24,7 @@ constexpr Key kMachineKeys[] = {
 };
 constexpr Key kCpuKeys[] = {
     {.name = "family", .type = Choice, .help = "the CPU model: the host's", .required = true, .values = "host"},
-    {.name = "pmu", .type = Bool, .help = "performance counters; can be on for Arm only", .fallback = "off"},
+    {.name = "pmu", .type = Bool, .help = "performance counters, for Arm; on x86 they are there if the host has them"},
     {.name = "sve", .type = Bool, .help = "scalable vectors; can be on for Arm only", .fallback = "off"},
     {.name = "kvm-steal-time", .type = Bool, .help = "stolen time; can be on for Arm only", .fallback = "off"},
 };

@@ -319,6 +319,9 @@ TEST(Parse, MachinesWithoutVcpus) {
   EXPECT_TRUE(options.no_vcpus);
   EXPECT_TRUE(options.test.stratovirt);
   EXPECT_EQ(options.test.path, "/tmp/x");
+  options = accepted("-machine q35 -mod-test /tmp/x -cpu host,pmu=on -mem-path \"/tmp/m\"");
+  EXPECT_TRUE(options.no_vcpus);
+  EXPECT_EQ(options.test.path, "/tmp/x");
   // -accel overrides what -machine says.
   EXPECT_FALSE(with_rest("-machine microvm,accel=qtest -accel kvm").no_vcpus);
 }

@@ -151,6 +151,8 @@ Result<Scalar> parse_scalar(const std::string& where, std::string_view text, con
     case ValueType::Uuid:
       return uuid(where, text);
     case ValueType::Path:
+      // Clients that start without a shell quote as for one.
+      if (text.size() > 2 && text.starts_with('"') && text.ends_with('"')) text = text.substr(1, text.size() - 2);
       return bounded(where, text, kMaxPath);
     case ValueType::SocketPath:
       return bounded(where, text, kMaxSocketPath);

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "core/cli/plugin_options.hpp"
+#include "core/plugin/bus_names.hpp"
 #include "core/plugin/properties.hpp"
 
 namespace nacre::cli {
@@ -15,7 +16,8 @@ Result<std::string> answer(const Options& options) {
   if (!registry) return registry.error();
   if (help.kind == HelpRequest::Kind::Plugins) return (*registry)->plugin_list();
   if (help.kind == HelpRequest::Kind::OneType) {
-    Result<LoadedType> loaded = (*registry)->load(help.of, help.name);
+    const std::string name = help.of == NACRE_KIND_DEVICE ? resolve_bus_name(**registry, help.name).driver : help.name;
+    Result<LoadedType> loaded = (*registry)->load(help.of, name);
     if (!loaded) return loaded.error();
     return help.text + describe(*loaded->type);
   }

@@ -34,7 +34,8 @@ void NegotiatedTransport::reset() {
 
 void NegotiatedTransport::write_features(uint32_t half, uint32_t value) {
   if (!(status() & kDriver) || status() & kFeaturesOk || half > 1) return;
-  (half ? set_high : set_low)(driver_features_, value);
+  // What was not offered is dropped (§2.2.1 forbids drivers to ask for it).
+  (half ? set_high : set_low)(driver_features_, value & static_cast<uint32_t>(device_->features() >> (32 * half)));
 }
 
 void NegotiatedTransport::write_config(uint32_t offset, uint32_t width, uint64_t value) {
@@ -45,7 +46,8 @@ void NegotiatedTransport::write_config(uint32_t offset, uint32_t width, uint64_t
   device_->config_written(offset, bytes, width);
 }
 
-// §3.1.1 and §2.1.2: bits are only ever added, in order; 0 resets.
+// §3.1.1 and §2.1.2: bits are only ever added; 0 resets. A driver that leaves a step out reads back what it wrote, and
+// its device stays inactive.
 void NegotiatedTransport::write_status(uint32_t value) {
   uint32_t before = status();
   if (value == 0) return reset_locked();
@@ -53,15 +55,14 @@ void NegotiatedTransport::write_status(uint32_t value) {
   if ((before & ~kNeedsReset) & ~value) return;  // would clear a bit
   uint32_t added = value & known & ~before;
   if (added & kFeaturesOk) {
-    bool in_order = (before | added) & kDriver && (before | added) & kAcknowledge;
-    // What was not offered is dropped (§2.2.1 forbids drivers to ask for it); without VERSION_1 there is no agreement.
-    driver_features_ &= device_->features();
-    if (!in_order || !(driver_features_ >> kFeatureVersion1 & 1)) added &= ~kFeaturesOk;
+    driver_features_ &= device_->features();  // the device may be another by now
+    // Without VERSION_1 there is no agreement.
+    if (!(driver_features_ >> kFeatureVersion1 & 1)) added &= ~kFeaturesOk;
   }
-  if (added & kDriverOk && !((before | added) & kFeaturesOk)) added &= ~kDriverOk;
-  if (added & kFailed) added &= ~kDriverOk;
   __atomic_fetch_or(shown_.status, added, __ATOMIC_SEQ_CST);
-  if (!(added & kDriverOk) || before & (kFailed | kNeedsReset)) return;
+  constexpr uint32_t kAgreed = kAcknowledge | kDriver | kFeaturesOk;
+  const uint32_t after = before | added;
+  if (!(added & kDriverOk) || (after & kAgreed) != kAgreed || after & (kFailed | kNeedsReset)) return;
   if (!activate()) needs_reset();
 }
 
@@ -85,6 +86,10 @@ void NegotiatedTransport::clear() {
     queue.ready = false;
   }
   driver_features_ = 0;
+  {
+    MutexLock lock(config_mutex_);
+    store(shown_.generation, 0);
+  }
   store(shown_.interrupt_status, 0);
   store(shown_.status, 0);
   cleared();

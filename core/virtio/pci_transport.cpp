@@ -37,7 +37,7 @@ enum Register : uint32_t {
 
 constexpr uint32_t kNotifyMultiplier = 4;
 
-// The width of a register: the only one with which it may be accessed (§4.1.3.1); addresses go in two halves.
+// The width of a register: the only one with which a driver may access it (§4.1.3.1); addresses go in two halves.
 uint32_t width_of(uint32_t offset) {
   switch (offset) {
     case kConfigVector:
@@ -54,6 +54,14 @@ uint32_t width_of(uint32_t offset) {
     default:
       return 4;
   }
+}
+
+// Some drivers take a register of 32 bits by parts all the same; `width` is less than 4.
+uint32_t mask_of(uint32_t width) {
+  return (1u << (8 * width)) - 1;
+}
+bool is_part(uint32_t offset, uint32_t width) {
+  return width < 4 && offset < kQueueEnd && (offset & 3) + width <= 4 && width_of(offset & ~3u) == 4;
 }
 
 }  // namespace
@@ -239,6 +247,7 @@ void PciTransport::write(uint64_t offset, uint32_t width, uint64_t value) {
 }
 
 uint64_t PciTransport::read_common(uint32_t offset, uint32_t width) {
+  if (is_part(offset, width)) return read_common(offset & ~3u, 4) >> (8 * (offset & 3)) & mask_of(width);
   if (width != width_of(offset)) return 0;
   const bool exists = queue_sel_ < queues_.size();
   switch (offset) {
@@ -292,6 +301,11 @@ uint64_t PciTransport::read_common(uint32_t offset, uint32_t width) {
 }
 
 void PciTransport::write_common(uint32_t offset, uint32_t width, uint32_t value) {
+  if (is_part(offset, width)) {
+    const uint32_t shift = 8 * (offset & 3), mask = mask_of(width) << shift;
+    const auto whole = static_cast<uint32_t>(read_common(offset & ~3u, 4));
+    return write_common(offset & ~3u, 4, (whole & ~mask) | (value << shift & mask));
+  }
   if (width != width_of(offset)) return;
   switch (offset) {
     case kDeviceFeatureSelect:

@@ -152,6 +152,49 @@ TEST_F(PciTransportTest, RefusesStatusOutOfOrder) {
   put(0x14, 1, 0);
   negotiate(0);
   EXPECT_EQ(status(), 3u);
+  // What is written reads back, though a step was left out; the device stays inactive.
+  for (uint64_t step : {7, 15}) {
+    put(0x14, 1, step);
+    EXPECT_EQ(status(), 7u);
+  }
+  put(0x14, 1, 0);
+  put(0x14, 1, 2);
+  put(8, 4, 1);
+  put(0xc, 4, 1);
+  for (uint64_t step : {10, 14}) {
+    put(0x14, 1, step);
+    EXPECT_EQ(status(), step);
+  }
+  EXPECT_EQ(recorder_.activations, 0);
+}
+
+TEST_F(PciTransportTest, DropsWhatIsNotOfferedAtOnce) {
+  put(0x14, 1, 3);
+  put(0xc, 4, UINT32_MAX);
+  EXPECT_EQ(get(0xc, 4), get(4, 4));
+  put(8, 4, 1);
+  put(0xc, 4, UINT32_MAX);
+  EXPECT_EQ(get(0xc, 4), 1u);
+}
+
+TEST_F(PciTransportTest, TakesWideRegistersByParts) {
+  put(0, 1, 5);
+  put(1, 1, 2);
+  EXPECT_EQ(get(0, 4), 0x205u);
+  EXPECT_EQ(get(0, 2), 0x205u);
+  EXPECT_EQ(get(1, 1), 2u);
+  put(2, 2, 0x1234);
+  EXPECT_EQ(get(0, 4), 0x12340205u);
+  EXPECT_EQ(get(3, 2), 0u);  // across the end
+}
+
+TEST_F(PciTransportTest, BeginsAtGeneration0AfterAReset) {
+  negotiate();
+  const uint8_t byte = 9;
+  transport_->set_config(0, &byte, 1, false);
+  EXPECT_NE(get(0x15, 1), 0u);
+  put(0x14, 1, 0);
+  EXPECT_EQ(get(0x15, 1), 0u);
 }
 
 TEST_F(PciTransportTest, InterruptsByMessages) {

@@ -15,7 +15,9 @@ Status outcome(nacre_status code) {
   if (code == NACRE_OK) return {};
   if (code == NACRE_NOT_FOUND) return not_active();
   if (code == NACRE_UNSUPPORTED)
-    return fail("The guest's balloon driver gives no statistics: it did not accept the feature STATS_VQ.");
+    return fail(
+        "There are no statistics of the guest's memory: give the balloon statistics=on, and the guest a driver that "
+        "knows them.");
   return fail("The balloon device refused with status {}.", code);
 }
 

@@ -153,7 +153,8 @@ Result<nacre_instance*> Devices::add(const std::string& driver, const std::strin
 Result<nacre_instance*> Devices::add(const std::string& driver, const std::string& id, const Properties& properties,
                                      bool hot) {
   if (!id.empty() && find(id)) {
-    return fail("Device id {} {}existed: each device needs an id of its own.", id, is_cpu(driver) ? "already " : "");
+    if (is_cpu(driver)) return fail("Device id {} already existed.", id);
+    return fail("Device id {} existed: each device needs an id of its own.", id);
   }
   const std::string own_id = id.empty() ? driver + "." + std::to_string(unnamed_++) : id;
   Result<std::unique_ptr<nacre_instance>> device = make(driver, own_id, properties, false);
@@ -194,7 +195,7 @@ Result<nacre_instance*> Devices::hot_add(const std::string& driver, const std::s
   if (!(loaded->type->flags & NACRE_TYPE_HOTPLUGGABLE))
     return fail("driver '{}' cannot be added while the guest runs; name it on the command line with -device {}.",
                 driver, driver);
-  if (is_cpu(driver) && id.empty()) return fail("Device id can't be empty. device_del takes the vCPU away by it.");
+  if (is_cpu(driver) && id.empty()) return fail("Device id can't be empty.");
   for (const nacre_prop& property : properties_of(*loaded->type)) {
     auto given = [&](auto& one) { return one.first == property.name; };
     if (is_back_end(property) && std::none_of(properties.begin(), properties.end(), given))

@@ -118,8 +118,12 @@ Status Machine::place(nacre_instance& device, bool hot) {
     Breadcrumb crumb(instance_->plugin_id, instance_->id, "place");
     code = ops_.place(instance_->self, &desc, &device.placement, slot.handle());
   }
-  if (code != NACRE_OK)
-    return fail("{}: {}", device.name(), slot.text("the machine has no place for it and gave no reason."));
+  if (code != NACRE_OK) {
+    const std::string reason = slot.text("the machine has no place for it and gave no reason.");
+    // What it says of a vCPU is complete, and compared to the letter.
+    const bool cpu = desc.bus && std::string_view(desc.bus) == "cpu";
+    return cpu ? fail("{}", reason) : fail("{}: {}", device.name(), reason);
+  }
   if (device.placement.kind != NACRE_PLACE_NONE) {
     const uint32_t kind = device.placement.kind;
     Status plugged = kind == NACRE_PLACE_PCI   ? plug_into_pci(device, hot)

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <cstring>
+#include <utility>
 
 #include "core/base/log.hpp"
 #include "core/plugin/version.hpp"
@@ -101,8 +102,11 @@ void Monitor::on_input(Client& client) {
   ssize_t n = receive(client.fd.get(), data, sizeof data, fds);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n <= 0) return drop(client);
+  in_request_ = true;
   client.session.feed({data, static_cast<size_t>(n)}, std::move(fds));
+  in_request_ = false;
   flush(client);
+  for (auto& [name, of_plugin] : std::exchange(of_request_, {})) send_event(name, of_plugin);
 }
 
 void Monitor::flush(Client& client) {
@@ -165,17 +169,27 @@ void Monitor::shut_down(bool by_guest, const std::string& reason) {
   send_event("SHUTDOWN", {{"guest", by_guest}, {"reason", reason}});
 }
 
+// What a command has brought about among the plugins comes after its answer: clients that read a line for each command
+// know nothing of these events.
+void Monitor::tell_of_plugin(std::string_view name, boost::json::object data) {
+  if (plugins_left_out_) return;
+  if (in_request_)
+    of_request_.emplace_back(name, std::move(data));
+  else
+    send_event(name, data);
+}
+
 void Monitor::plugin_loaded(const PluginInfo& plugin) {
-  send_event("PLUGIN_LOADED", {{"id", plugin.id},
-                               {"version", plugin.version},
-                               {"path", plugin.path},
-                               {"drivers", boost::json::array(plugin.drivers.begin(), plugin.drivers.end())}});
+  tell_of_plugin("PLUGIN_LOADED", {{"id", plugin.id},
+                                   {"version", plugin.version},
+                                   {"path", plugin.path},
+                                   {"drivers", boost::json::array(plugin.drivers.begin(), plugin.drivers.end())}});
 }
 void Monitor::plugin_rejected(const std::string& path, const std::string& reason) {
-  send_event("PLUGIN_REJECTED", {{"path", path}, {"reason", reason}});
+  tell_of_plugin("PLUGIN_REJECTED", {{"path", path}, {"reason", reason}});
 }
 void Monitor::plugin_failed(const std::string& id, const std::string& path, const std::string& reason) {
-  send_event("PLUGIN_FAILED", {{"id", id}, {"path", path}, {"reason", reason}});
+  tell_of_plugin("PLUGIN_FAILED", {{"id", id}, {"path", path}, {"reason", reason}});
 }
 
 Status Monitor::add_command(const std::string& name, const std::string& help, Handler handler) {

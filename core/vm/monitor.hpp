@@ -24,6 +24,8 @@ class Monitor : public LifeCycleEvents, public PluginMonitor, public PluginEvent
   Status listen_tcp(const std::string& host, uint16_t port);
   // [main] One more command, of a room above this one; its texts must outlive this.
   void add(qmp::Command command) { dispatcher_.add(std::move(command)); }
+  // [main] From now on no events about plugins: for clients that take every line for their own.
+  void leave_plugins_out() { plugins_left_out_ = true; }
   // [main] For a client that does not come by a socket: a Session of its own.
   qmp::Dispatcher& dispatcher() { return dispatcher_; }
 
@@ -47,6 +49,7 @@ class Monitor : public LifeCycleEvents, public PluginMonitor, public PluginEvent
   void flush(Client& client);
   void drop(Client& client);
   void send_event(std::string_view name, const boost::json::object& data);
+  void tell_of_plugin(std::string_view name, boost::json::object data);
 
   void stopped() override;
   void resumed() override;
@@ -66,6 +69,9 @@ class Monitor : public LifeCycleEvents, public PluginMonitor, public PluginEvent
   qmp::Dispatcher dispatcher_;
   std::vector<Listener> listeners_;
   std::vector<std::unique_ptr<Client>> clients_;
+  bool plugins_left_out_ = false;
+  bool in_request_ = false;
+  std::vector<std::pair<std::string_view, boost::json::object>> of_request_;  // events that follow its answer
   std::shared_ptr<int> alive_ = std::make_shared<int>();  // for posts that may come after this is gone
 };
 

@@ -18,7 +18,8 @@ Result<uint8_t> address(const std::string& text) {
 }  // namespace
 
 Result<std::unique_ptr<PciTree>> PciTree::create(const nacre_pci_host& wanted, kvm::Vm& vm, AddressSpace& memory,
-                                                 AddressSpace& ports, EventLoop& loop, GuestMemory& ram) {
+                                                 AddressSpace& ports, EventLoop& loop, GuestMemory& ram,
+                                                 bool bridges_pass_all) {
   pci::HostLayout layout;
   layout.ecam_base = wanted.ecam_base;
   layout.ecam_buses = wanted.ecam_buses;
@@ -29,6 +30,7 @@ Result<std::unique_ptr<PciTree>> PciTree::create(const nacre_pci_host& wanted, k
   layout.config_ports = wanted.flags & NACRE_PCI_CONFIG_PORTS;
   layout.other_ports = {sizeof layout.other_ports, 0, wanted.port_read, wanted.port_write};
   layout.other_ports_opaque = wanted.port_opaque;
+  layout.bridges_pass_all = bridges_pass_all;
   const pci::Range ecam{wanted.ecam_base, uint64_t{wanted.ecam_buses} << 20};
   for (const pci::Range& window : {layout.memory32, layout.memory64, ecam})
     for (const MemoryRegion& region : ram.regions())

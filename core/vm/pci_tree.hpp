@@ -28,9 +28,11 @@ class PciTree {
     bool port = false;  // it is a port itself
   };
 
-  // Fails, in words, for windows that overlap RAM or each other, or ranges that are taken.
+  // Fails, in words, for windows that overlap RAM or each other, or ranges that are taken. `bridges_pass_all`: see
+  // pci::HostLayout.
   static Result<std::unique_ptr<PciTree>> create(const nacre_pci_host& wanted, kvm::Vm& vm, AddressSpace& memory,
-                                                 AddressSpace& ports, EventLoop& loop, GuestMemory& ram);
+                                                 AddressSpace& ports, EventLoop& loop, GuestMemory& ram,
+                                                 bool bridges_pass_all = false);
   // Every device has been unplugged.
   ~PciTree();
   PciTree(const PciTree&) = delete;

@@ -114,7 +114,7 @@ Status Platform::add_pci(const nacre_pci_host& wanted) {
   if (pci_) return fail("the machine asks for a second PCI host; it can have one.");
   for (uint32_t line = 0; line < pci::SharedLines::kLines; ++line)
     if (Status taken = take_line(wanted.first_gsi + line); !taken) return taken;
-  auto tree = PciTree::create(wanted, *vm_, *mmio_, *pio_, loop_, *memory_);
+  auto tree = PciTree::create(wanted, *vm_, *mmio_, *pio_, loop_, *memory_, options_.bridges_pass_all);
   if (!tree) return tree.error();
   pci_ = std::move(*tree);
   return {};

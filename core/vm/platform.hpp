@@ -40,9 +40,10 @@ enum class AcceleratorKind { Kvm, Test };
 
 struct PlatformOptions {
   AcceleratorKind accelerator = AcceleratorKind::Kvm;
-  std::vector<MemoryPart> ram;  // in the order of guest-physical addresses
-  uint32_t vcpus = 1;           // at the start
-  uint32_t max_vcpus = 1;       // indices are below this
+  bool bridges_pass_all = false;  // see pci::HostLayout
+  std::vector<MemoryPart> ram;    // in the order of guest-physical addresses
+  uint32_t vcpus = 1;             // at the start
+  uint32_t max_vcpus = 1;         // indices are below this
   kvm::CpuTopology topology;
   kvm::FeatureChanges cpu_features;
 };

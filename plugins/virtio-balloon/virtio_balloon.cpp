@@ -1,5 +1,6 @@
 // virtio-balloon: memory that the guest gives back to the host while it runs (virtio 1.2 §5.5).
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstring>
 #include <ctime>
@@ -31,9 +32,27 @@ constexpr nacre_prop kProps[] = {
      .name = "free-page-reporting",
      .help = "the guest tells which memory it does not use, and the host takes it until the guest uses it again",
      .default_text = "false"},
+    {.type = NACRE_PROP_BOOL,
+     .name = "auto-balloon",
+     .help = "a guest whose driver can (StratoVirt's) settles the balloon's size by itself",
+     .default_text = "false"},
+    {.type = NACRE_PROP_U64,
+     .name = "membuf-percent",
+     .help = "with auto-balloon: how much of its memory the guest keeps free, 20 to 80",
+     .default_text = "50",
+     .max = 100},
+    {.type = NACRE_PROP_U64,
+     .name = "monitor-interval",
+     .help = "with auto-balloon: seconds between the guest's looks at its memory, 5 to 300",
+     .default_text = "10",
+     .max = 86400},
+    {.type = NACRE_PROP_BOOL,
+     .name = "statistics",
+     .help = "the guest tells of its memory when query-balloon-stats asks",
+     .default_text = "false"},
     {.type = NACRE_PROP_U64,
      .name = "stats-interval",
-     .help = "seconds between statistics of the guest's memory; 0: only when query-balloon-stats asks",
+     .help = "seconds between statistics that come by themselves; 0: only those that are asked for",
      .default_text = "0",
      .max = 86400},
 };
@@ -43,6 +62,7 @@ class VirtioBalloon : public sdk::VirtioDevice {
   using VirtioDevice::VirtioDevice;
 
   sdk::Status realize(nacre_error* slot) override {
+    if (sdk::Status set = set_auto(); !set) return set;
     const nacre_memory_view* raw = host.memory->acquire(instance());
     const sdk::MemoryView view(raw);
     uint64_t ram = 0;
@@ -56,15 +76,15 @@ class VirtioBalloon : public sdk::VirtioDevice {
     if (made) made = balloon_.attach(instance(), kOps, this, slot);
     if (!made) return made;
 
-    uint64_t features = bit(kStatsVq);
-    std::vector<uint16_t> sizes(3, kQueueSize);
+    uint64_t features = 0;
     if (flag("deflate-on-oom")) features |= bit(kDeflateOnOom);
-    if (flag("free-page-reporting")) {
-      features |= bit(kReporting);
-      sizes.push_back(kQueueSize);
-    }
+    if (flag("statistics") || *u64("stats-interval")) features |= bit(kStatsVq);
+    if (flag("free-page-reporting")) features |= bit(kReporting);
+    if (flag("auto-balloon")) features |= bit(kMessageVq);
+    const uint64_t with_queue = features & (bit(kStatsVq) | bit(kReporting) | bit(kMessageVq));
+    const std::vector<uint16_t> sizes(2 + static_cast<size_t>(std::popcount(with_queue)), kQueueSize);
     frames_.resize(kFramesAtOnce);
-    return attach(kDeviceId, features, sizes, {reinterpret_cast<const uint8_t*>(&config_), sizeof config_}, slot);
+    return attach(kDeviceId, features, sizes, {reinterpret_cast<const uint8_t*>(&config_), config_bytes()}, slot);
   }
 
   void unrealize() override {
@@ -83,6 +103,7 @@ class VirtioBalloon : public sdk::VirtioDevice {
     if (started) started = start(deflate_, on_deflate, activation, index++, slot);
     if (started && activation.has(kStatsVq)) started = start(stats_queue_, on_stats, activation, index++, slot);
     if (started && activation.has(kReporting)) started = start(reporting_, on_report, activation, index++, slot);
+    if (started && activation.has(kMessageVq)) started = start(messages_, on_message, activation, index++, slot);
     if (!started) {
       deactivate();
       return started;
@@ -101,11 +122,12 @@ class VirtioBalloon : public sdk::VirtioDevice {
     deflate_.reset();
     stats_queue_.reset();
     reporting_.reset();
+    messages_.reset();
     stats_ = {};
     stats_head_.reset();
     // A driver that begins again has given nothing; what it is asked for stays.
     config_.actual = 0;
-    set_config(0, &config_, sizeof config_, false);
+    set_config(0, &config_, config_bytes(), false);
     if (held_) host.memory->release(instance(), held_);
     held_ = nullptr;
     memory_ = {};
@@ -113,14 +135,13 @@ class VirtioBalloon : public sdk::VirtioDevice {
 
   void config_written(uint32_t offset, std::span<const uint8_t> data) override {
     Config written = config_;
-    if (offset > sizeof written || data.size() > sizeof written - offset) return;
+    if (offset > config_bytes() || data.size() > config_bytes() - offset) return;
     std::memcpy(reinterpret_cast<uint8_t*>(&written) + offset, data.data(), data.size());
     // The driver may write `actual` only (§5.5.4), and has no more to give than there is.
-    written.num_pages = config_.num_pages;
-    written.actual = static_cast<uint32_t>(std::min<uint64_t>(written.actual, ram_pages_));
-    const bool changed = written.actual != config_.actual;
-    config_ = written;
-    set_config(0, &config_, sizeof config_, false);
+    const auto actual = static_cast<uint32_t>(std::min<uint64_t>(written.actual, ram_pages_));
+    const bool changed = actual != config_.actual;
+    config_.actual = actual;
+    set_config(0, &config_, config_bytes(), false);
     if (!active_ || !changed || event_due_) return;
     event_due_ = true;
     event_timer_.arm(kEventDelay);
@@ -131,6 +152,21 @@ class VirtioBalloon : public sdk::VirtioDevice {
   using Handled = BalloonQueue::Handled;
 
   static constexpr uint64_t bit(unsigned n) { return uint64_t{1} << n; }
+  // Such a driver reads in the configuration what it shall keep to.
+  sdk::Status set_auto() {
+    if (!flag("auto-balloon")) return {};
+    config_.membuf_percent = static_cast<uint32_t>(*u64("membuf-percent"));
+    config_.monitor_interval = static_cast<uint32_t>(*u64("monitor-interval"));
+    if (config_.membuf_percent < 20 || config_.membuf_percent > 80)
+      return sdk::fail("membuf-percent cannot be ", std::to_string(config_.membuf_percent),
+                       ": with auto-balloon it is 20 to 80");
+    if (config_.monitor_interval < 5 || config_.monitor_interval > 300)
+      return sdk::fail("monitor-interval cannot be ", std::to_string(config_.monitor_interval),
+                       ": with auto-balloon it is 5 to 300 seconds");
+    return {};
+  }
+  uint32_t config_bytes() const { return flag("auto-balloon") ? uint32_t{sizeof(Config)} : kPlainConfig; }
+
   static VirtioBalloon* of(void* self) { return static_cast<VirtioBalloon*>(self); }
 
   sdk::Status start(Queue& queue, BalloonQueue::Handle handle, const sdk::VirtioActivation& activation, uint32_t index,
@@ -190,6 +226,8 @@ class VirtioBalloon : public sdk::VirtioDevice {
   // Pages that the guest takes back are there when it touches them: nothing is to be done.
   static Handled on_deflate(void*, sdk::DescriptorChain&) { return {}; }
   static Handled on_stats(void* self, sdk::DescriptorChain& chain) { return of(self)->take_stats(chain); }
+  // What a driver says there changes nothing: the balloon's size is what it writes to `actual`.
+  static Handled on_message(void*, sdk::DescriptorChain&) { return {}; }
   static Handled on_report(void* self, sdk::DescriptorChain& chain) { return of(self)->report(chain.writable); }
 
   uint64_t actual_bytes() const { return (ram_pages_ - config_.actual) * kPageSize; }
@@ -239,7 +277,7 @@ class VirtioBalloon : public sdk::VirtioDevice {
   const nacre_memory_view* held_ = nullptr;
   sdk::MemoryView memory_;
   std::vector<uint32_t> frames_;  // room for the page numbers of a request
-  Queue inflate_, deflate_, stats_queue_, reporting_;
+  Queue inflate_, deflate_, stats_queue_, reporting_, messages_;
   nacre_balloon_stats stats_{};
   std::optional<uint16_t> stats_head_;  // the driver's buffer, while it waits
 };

@@ -42,7 +42,7 @@ constexpr nacre_prop kProps[] = {
      .help = "the -object iothread that serves this NIC; the main thread otherwise",
      .node_kind = "iothread"},
 };
-constexpr uint16_t kControlQueueSize = 64;
+constexpr uint16_t kControlQueueSize = 256;
 
 // What frames may leave undone, as the driver's feature bits say it.
 struct Offload {

@@ -121,8 +121,12 @@ void SerialBus::again(const Ring& ring) {
 }
 
 void SerialBus::broken(Ring& ring) {
+  give_up(ring.queue.broken());
+}
+
+void SerialBus::give_up(const char* why) {
   dead_ = true;
-  needs_reset(ring.queue.broken());
+  needs_reset(why);
 }
 
 bool SerialBus::next(Ring& ring, uint32_t& budget, sdk::DescriptorChain& chain) {
@@ -217,8 +221,11 @@ uint32_t SerialBus::take_control() {
     if (popped != sdk::Virtqueue::Pop::Chain) break;
     ++taken;
     ControlMessage message;
-    PortState* changed = nullptr;
-    if (chain.readable.take_front(&message, sizeof message)) changed = control_->accept(message);
+    if (!chain.readable.take_front(&message, sizeof message)) {
+      give_up("a control message of the driver is too short");
+      break;
+    }
+    PortState* changed = control_->accept(message);
     ring.queue.push(chain.head, 0);
     if (changed && changed->guest_open) deliver(changed->nr);
   }
@@ -233,14 +240,14 @@ void SerialBus::flush_control() {
   sdk::DescriptorChain chain;
   while (const Outgoing* out = dead_ ? nullptr : control_->front()) {
     if (!next(ring, budget, chain)) break;
-    uint64_t bytes = 0;
-    // A buffer without room for a message is given back as it is.
-    if (chain.writable.length() >= sizeof out->message) {
-      std::string text(reinterpret_cast<const char*>(&out->message), sizeof out->message);
-      text += out->name;
-      bytes = chain.writable.put_front(text.data(), text.size());
-      control_->pop();
+    if (chain.writable.length() < sizeof out->message) {
+      give_up("a control buffer of the driver has no room for a message");
+      break;
     }
+    std::string text(reinterpret_cast<const char*>(&out->message), sizeof out->message);
+    text += out->name;
+    const uint64_t bytes = chain.writable.put_front(text.data(), text.size());
+    control_->pop();
     ring.queue.push(chain.head, static_cast<uint32_t>(bytes));
   }
   if (!dead_) ring.queue.publish();

@@ -58,6 +58,7 @@ class SerialBus : public sdk::VirtioDevice {
   static void on_kick(void* ring) noexcept;
   static void again(const Ring& ring);
   void broken(Ring& ring);
+  void give_up(const char* why);
   // Takes the next chain, of which a turn of the loop has `budget` to take. False when there is none (the driver will
   // notify), when the turn is over (it comes back by itself), and when the driver has broken the queue.
   bool next(Ring& ring, uint32_t& budget, sdk::DescriptorChain& chain);
@@ -75,7 +76,7 @@ class SerialBus : public sdk::VirtioDevice {
   std::array<Port*, kMaxPorts> ports_{};
   std::unique_ptr<Ring[]> rings_;
   const nacre_memory_view* memory_ = nullptr;
-  bool dead_ = false;  // the driver has broken a queue; only a reset helps
+  bool dead_ = false;  // the driver has broken a queue or the protocol; only a reset helps
 };
 
 }  // namespace nacre::virtio_serial

@@ -11,7 +11,7 @@ constexpr nacre_prop kBusProps[] = {
     {.type = NACRE_PROP_U64,
      .name = "max-ports",
      .help = "how many ports it has room for; each costs two queues in the guest",
-     .default_text = "8",
+     .default_text = "31",
      .min = 1,
      .max = kMaxPorts},
 };

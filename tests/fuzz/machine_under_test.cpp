@@ -73,7 +73,7 @@ std::vector<std::string> words_of(const std::string& type) {
   device("virtio-blk", ",drive=d1,id=second", "pcie.1");
   device("virtio-net", ",netdev=n0,id=net,mac=52:54:00:12:34:56", "pcie.2");
   device("virtio-rng", ",rng=r0,id=random,max-bytes=4096,period=1000");
-  device("virtio-balloon", ",id=balloon,deflate-on-oom=on,free-page-reporting=on");
+  device("virtio-balloon", ",id=balloon,deflate-on-oom=on,free-page-reporting=on,statistics=on,auto-balloon=on");
   device("virtio-serial", ",id=vs");
   add({"-device", "virtconsole,chardev=c1,id=console", "-device", "virtserialport,chardev=c2,id=port"});
   return words;

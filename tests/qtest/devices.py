@@ -103,7 +103,7 @@ class Balloon(Device):
     writable = range(4, 8)  # actual
 
     def arguments(self, suffix):
-        return ["-device", f"virtio-balloon{suffix},id=balloon"]
+        return ["-device", f"virtio-balloon{suffix},id=balloon,statistics=on"]
 
     def parts(self, vm, at=BUFFERS):
         vm.write(0x3000000, b"gone")

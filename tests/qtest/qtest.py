@@ -57,7 +57,8 @@ class Machine:
         path = self.scratch / "qtest"
         arguments = [str(word).replace("SCRATCH", str(self.scratch)) for word in arguments]
         how = {"qtest": ["-qtest", f"unix:{path}" + (",server=on,wait=off" if listen else "")],
-               "test": ["-accel", "test", "-mod-test", f"unix:{path}"]}[dialect]
+               "test": ["-accel", "test", "-mod-test", f"unix:{path}"],
+               "stratovirt": ["-mod-test", str(path)]}[dialect]  # as StratoVirt's own tests start it
         command = [str(nacre), "-plugin-dir", str(plugins), "-m", memory, "-qmp", f"unix:{self.qmp},server,nowait",
                    *how, *arguments]
         # The sandbox lets no profile be written (tests/fuzz/coverage).

@@ -176,7 +176,7 @@ def no_interrupt_flag(bench):
 def used_event(bench):
     ring = bench.start(VERSION_1 | EVENT_IDX)
     ring.set_used_event(2)
-    bench.serve(ring, what="before the used event", interrupt=False)
+    bench.serve(ring, what="first of all", interrupt=True)
     bench.serve(ring, what="before the used event", interrupt=False)
     bench.serve(ring, what="at the used event", interrupt=True)
     bench.serve(ring, what="after the used event", interrupt=False)

@@ -6,15 +6,15 @@ namespace nacre::pci {
 namespace {
 
 constexpr uint8_t kExpressId = 0x10;
-// Of the command register: mastering, parity and SERR# reports, Interrupt Disable.
-constexpr uint32_t kAlwaysWritable = kBusMaster | 1 << 6 | 1 << 8 | kIntxDisable;
+// What the guest may write of the command register: decoding, mastering, parity and SERR# reports, Interrupt Disable.
+// Decoding also of a space in which the function has no range (PCI 3.0 §6.2.2 leaves that open): EDK II takes a bridge
+// of the chipset for one only where both bits can be set, and StratoVirt's tests set both on every function.
+constexpr uint32_t kCommandBits = kIoDecode | kMemoryDecode | kBusMaster | 1 << 6 | 1 << 8 | kIntxDisable;
 constexpr uint32_t kMultifunction = 0x80;  // of the header type
 
 uint32_t bar_offset(uint32_t index) {
   return kBar0 + 4 * index;
 }
-
-constexpr uint8_t kBridges = 6;  // the base class
 
 }  // namespace
 
@@ -30,7 +30,7 @@ PciFunction::PciFunction(std::string name, const Identity& identity, bool bridge
     config_.set16(kSubsystemId, identity.subsystem);
   }
   // §6.2.2 and §6.2.3: the error bits of Status are cleared by writing 1.
-  config_.writable(kCommand, 2, decodable());
+  config_.writable(kCommand, 2, kCommandBits);
   config_.write_1_clears(kStatus, 2, 0xf900);
   config_.writable(0x0c, 1, 0xff);  // cache line size: any value, without effect (PCIe 5.0 §7.5.1.1.7)
   config_.writable(kInterruptLine, 1, 0xff);
@@ -68,18 +68,7 @@ Status PciFunction::add_bar(uint32_t index, BarKind kind, bool prefetchable, uin
   config_.set32(bar_offset(index), what);
   config_.writable(bar_offset(index), 4, static_cast<uint32_t>(mask) & (kind == BarKind::Io ? ~3u : ~15u));
   if (wide) config_.writable(bar_offset(index + 1), 4, static_cast<uint32_t>(mask >> 32));
-  config_.writable(kCommand, 2, decodable());
   return {};
-}
-
-// The bits of Command that the guest may write. What is behind a bridge of the chipset is decoded always, and such a
-// bridge has none of these ranges; EDK II takes it for one only where the bits that say so can be set.
-uint32_t PciFunction::decodable() const {
-  uint32_t bits = kAlwaysWritable;
-  for (const Bar& bar : bars_)
-    if (bar.bytes) bits |= bar.kind == BarKind::Io ? kIoDecode : kMemoryDecode;
-  if (config_.get8(kClassCode + 2) == kBridges) bits |= kIoDecode | kMemoryDecode;
-  return bits;
 }
 
 Status PciFunction::add_msix(uint32_t vectors, uint32_t bar, MessageSender* sender) {

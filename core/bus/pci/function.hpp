@@ -113,7 +113,6 @@ class PciFunction {
  private:
   friend class PciBus;
   friend class PciHost;
-  uint32_t decodable() const;
   void wire(SharedLines* lines, uint32_t line);
   void follow_intx();
   void settle_intx() NACRE_REQUIRES(intx_mutex_);

@@ -181,9 +181,13 @@ void PciHost::collect(PciBus& bus, const Windows& windows, std::vector<Wanted>& 
       const ConfigSpace& c = function->config();
       Windows inner;
       const bool up = function->link_up();
-      if (up && c.get16(kCommand) & kMemoryDecode)
-        inner.memory = clip(windows.memory, {memory_window(c), prefetch_window(c)});
-      if (up && c.get16(kCommand) & kIoDecode) inner.io = clip(windows.io, {io_window(c)});
+      if (up && layout_.bridges_pass_all) {
+        inner = windows;
+      } else if (up) {
+        if (c.get16(kCommand) & kMemoryDecode)
+          inner.memory = clip(windows.memory, {memory_window(c), prefetch_window(c)});
+        if (c.get16(kCommand) & kIoDecode) inner.io = clip(windows.io, {io_window(c)});
+      }
       collect(*below, inner, wanted);
     }
   }

@@ -26,6 +26,9 @@ struct HostLayout {
   // Accesses to ports 0xCF8 to 0xCFB other than of all four bytes; the offset is from 0xCF8. NULL: nobody's.
   nacre_mmio_ops other_ports{};
   void* other_ports_opaque = nullptr;
+  // What is below a bridge answers wherever the bus above it would, whatever the bridge's windows and Command say, for
+  // tests that program neither.
+  bool bridges_pass_all = false;
 };
 
 class PciHost {

@@ -38,11 +38,16 @@ void store_memory(uint8_t* to, uint32_t width, uint64_t value) {
 
 }  // namespace
 
+uint64_t Access::load_device(uint64_t address, uint32_t width) {
+  if (nobody_ == Nobody::Zeros && memory_.owner_of(address, width).empty()) return 0;
+  return memory_.read(kReader, address, width);
+}
+
 uint64_t Access::load(uint64_t address, uint32_t width) {
   uint64_t value = 0;
   const TestVm::Piece piece = vm_.memory_at(address, false);
   if (piece.length >= width) {
-    if (!piece.memory) return memory_.read(kReader, address, width);
+    if (!piece.memory) return load_device(address, width);
     if (address % width == 0) return load_memory(piece.memory, width);
   }
   read(address, reinterpret_cast<uint8_t*>(&value), width);
@@ -65,7 +70,7 @@ void Access::read(uint64_t address, uint8_t* to, uint64_t length) {
       std::memcpy(to, piece.memory, part);
     } else {
       part = width_at(address, std::max<uint64_t>(part, 1));
-      const uint64_t value = memory_.read(kReader, address, static_cast<uint32_t>(part));
+      const uint64_t value = load_device(address, static_cast<uint32_t>(part));
       std::memcpy(to, &value, part);
     }
     address += part;

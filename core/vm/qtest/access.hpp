@@ -11,9 +11,13 @@ namespace nacre::qtest {
 // Main thread only.
 class Access {
  public:
-  Access(TestVm& vm, AddressSpace& memory, AddressSpace& ports) : vm_(vm), memory_(memory), ports_(ports) {}
+  // What memory that nobody answers for reads as.
+  enum class Nobody { Ones, Zeros };
 
-  // One access of 1, 2, 4 or 8 bytes. What nobody answers for reads as all ones, and a write to it is lost.
+  Access(TestVm& vm, AddressSpace& memory, AddressSpace& ports, Nobody nobody)
+      : vm_(vm), memory_(memory), ports_(ports), nobody_(nobody) {}
+
+  // One access of 1, 2, 4 or 8 bytes. Of what nobody answers for, see Nobody; a write to it is lost.
   uint64_t load(uint64_t address, uint32_t width);
   void store(uint64_t address, uint32_t width, uint64_t value);
   // Any number of bytes: memory is copied, devices are accessed by aligned widths of at most 4.
@@ -26,9 +30,12 @@ class Access {
  private:
   static constexpr uint32_t kReader = 0;  // there is no vCPU 0
 
+  uint64_t load_device(uint64_t address, uint32_t width);
+
   TestVm& vm_;
   AddressSpace& memory_;
   AddressSpace& ports_;
+  const Nobody nobody_;
 };
 
 }  // namespace nacre::qtest

@@ -50,7 +50,8 @@ Server::Server(VirtualMachine& vm, const ServerOptions& options)
       time_(vm),
       protocol_(
           *vm.platform().test_vm(),
-          Access(*vm.platform().test_vm(), vm.platform().space(NACRE_SPACE_MMIO), vm.platform().space(NACRE_SPACE_PIO)),
+          Access(*vm.platform().test_vm(), vm.platform().space(NACRE_SPACE_MMIO), vm.platform().space(NACRE_SPACE_PIO),
+                 options.dialect == Dialect::StratoVirt ? Access::Nobody::Zeros : Access::Nobody::Ones),
           time_, options.dialect, [this](std::string_view line) { say(line); }) {}
 
 Result<std::unique_ptr<Server>> Server::start(VirtualMachine& vm, const ServerOptions& options) {

@@ -32,6 +32,7 @@ class Virtqueue {
     interrupt_ = queue.interrupt;
     interrupt_opaque_ = queue.interrupt_opaque;
     next_avail_ = next_used_ = signalled_used_ = queue.first;
+    has_signalled_ = false;
     broken_ = nullptr;
     desc_ = memory.translate(queue.desc, 16ull * num_);
     avail_ = reinterpret_cast<uint16_t*>(memory.translate(queue.avail, 6 + 2ull * num_));
@@ -77,8 +78,11 @@ class Virtqueue {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     bool wanted;
     if (event_idx_) {
+      // Drivers may count on the first one, as from other devices: they have not had to say where they stand.
       uint16_t used_event = load(&avail_[2 + num_]);
-      wanted = static_cast<uint16_t>(next_used_ - used_event - 1) < static_cast<uint16_t>(next_used_ - signalled_used_);
+      wanted = !has_signalled_ ||
+               static_cast<uint16_t>(next_used_ - used_event - 1) < static_cast<uint16_t>(next_used_ - signalled_used_);
+      has_signalled_ = true;
     } else {
       wanted = !(load(&avail_[0]) & 1);
     }
@@ -103,6 +107,7 @@ class Virtqueue {
   void restore(uint16_t next_avail, uint16_t next_used) {
     next_avail_ = next_avail;
     next_used_ = signalled_used_ = next_used;
+    has_signalled_ = false;
   }
 
  private:
@@ -199,6 +204,7 @@ class Virtqueue {
   uint16_t next_avail_ = 0;
   uint16_t next_used_ = 0;
   uint16_t signalled_used_ = 0;
+  bool has_signalled_ = false;  // since it began
   bool indirect_ = false;
   bool event_idx_ = false;
   void (*interrupt_)(void*) noexcept = nullptr;

@@ -127,7 +127,7 @@ TEST_F(VirtqueueTest, InterruptsAtTheUsedEvent) {
     ASSERT_EQ(pop(), Virtqueue::Pop::Chain);
     queue_.push(0, 1);
     queue_.publish();
-    EXPECT_EQ(interrupted(), i == 2) << i;
+    EXPECT_EQ(interrupted(), i == 0 || i == 2) << i;  // the first one always
   }
   EXPECT_FALSE(queue_.rearm());
   EXPECT_EQ(avail_event(), 5);

@@ -4,7 +4,7 @@ import time
 
 from guest_vm import MEMORY_MIB, check
 
-BALLOON = ["-device", "virtio-balloon-device,free-page-reporting=on,id=balloon0"]
+BALLOON = ["-device", "virtio-balloon-device,free-page-reporting=on,statistics=on,id=balloon0"]
 RNG = ["-object", "rng-random,id=r", "-device", "virtio-rng-device,rng=r"]
 TESTS = {"balloon_basics", "balloon_frames_outside", "balloon_odd_requests", "balloon_too_long", "balloon_own_rings",
          "balloon_configuration", "balloon_statistics", "rng_basics", "rng_long_request", "rng_odd_requests",

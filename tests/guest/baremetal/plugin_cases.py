@@ -51,6 +51,7 @@ def _not_added(qmp, *words, driver="test-good"):
 
 def _told(qmp):
     """Returns the plugins' events that have come since the last call, in their order."""
+    qmp.execute("query-status")  # those of a command follow its answer
     told = [event for event in qmp.events if event["event"].startswith("PLUGIN_")]
     qmp.events.clear()
     return told
