@@ -61,8 +61,10 @@ class Bench:
             raise
 
     def close(self):
-        self.vm.close()
-        self.device.end()
+        try:
+            self.vm.close()
+        finally:
+            self.device.end()
 
     def renew(self):
         """Another machine of the same kind, for a case after which this one's device cannot work."""

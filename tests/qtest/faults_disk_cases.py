@@ -181,7 +181,8 @@ def transfers_cut_short(nacre, plugins):
                 check(bytes(disk.data[:len(data)]) == data, f"{engine}: parts of {most} bytes: other data is written")
                 # Of reads the kernel's io_uring does the same with direct=off, too
                 disk.most = {} if "io_uring" in engine else {"read": most}
-                check(driver.one(READ, 0, room=len(data)) == (OK, data), f"{engine}: parts of {most} bytes: other data is read")
+                check(driver.one(READ, 0, room=len(data)) == (OK, data),
+                      f"{engine}: parts of {most} bytes: other data is read")
             faults.append(disk.faults)
     report("transfers_cut_short", faults)
 

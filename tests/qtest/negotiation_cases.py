@@ -240,8 +240,10 @@ def queue_parts_that_overlap(bench):
         vm.settle()
         where = f"with its parts at {desc:#x}, {avail:#x} and {used:#x}"
         check(t.status() & DRIVER_OK, f"the device has lost its driver {where}")
-        check(t.status() & NEEDS_RESET or used == desc or ring.used_index() <= 1, f"one request was used more than once {where}")
-        check(all(vm.read(guard, 0x1000) == b"\xcc" * 0x1000 for guard in guards), f"the device writes beside its queue {where}")
+        check(t.status() & NEEDS_RESET or used == desc or ring.used_index() <= 1,
+              f"one request was used more than once {where}")
+        check(all(vm.read(guard, 0x1000) == b"\xcc" * 0x1000 for guard in guards),
+              f"the device writes beside its queue {where}")
 
 
 @case

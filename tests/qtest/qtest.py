@@ -133,8 +133,8 @@ class Machine:
                 self.process.wait()
         if hasattr(self, "_socket"):
             self._socket.close()
+        log = self._said = self.log()
         self._log.close()
-        log = self.log()
         shutil.rmtree(self.scratch, ignore_errors=True)
         if hangs:
             raise Failure(f"the machine did not end within {SECONDS_TO_END} s of SIGTERM: {log}")
@@ -143,6 +143,8 @@ class Machine:
 
     def log(self):
         """What the machine has said so far."""
+        if self._log.closed:
+            return self._said
         return (self.scratch / "log").read_text(errors="replace")
 
     def check_alive(self):

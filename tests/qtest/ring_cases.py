@@ -74,7 +74,7 @@ def events_wrap(bench):
     """The used and the available event stand for what they say when indices go from 65535 to 0."""
     ring = bench.start(VERSION_1 | EVENT_IDX, size=256)
     ring.set_heads(ring.chain(bench.device.parts(bench.vm)))
-    for batch in [ring.size] * 255 + [ring.size - 8]:
+    for batch in [ring.size] * (65536 // ring.size - 1) + [ring.size - 8]:
         ring.advance(batch)
         bench.kick(batch)
         bench.vm.wait_for(lambda: ring.used_index() == ring.next, "a full queue of requests")
