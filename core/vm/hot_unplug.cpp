@@ -68,8 +68,11 @@ Status Devices::ask_for(nacre_instance& device, bool force) {
   if (force) {
     pci::PciHost& host = vm_.platform().pci()->host();
     host.change([&] { port->surprise(); });
-    switched_off(bus.id());
-    host.change([&] { port->leave_remains(); });
+    // After the command's answer, as for one that the guest lets go.
+    vm_.loop().post_alone([this, &host, port, name = bus.id()] {
+      switched_off(name);
+      host.change([&] { port->leave_remains(); });
+    });
     return {};
   }
   auto asked = vm_.platform().pci()->host().change([&] { return port->request_unplug(); });

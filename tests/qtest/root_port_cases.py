@@ -281,6 +281,32 @@ def removal_by_force(nacre, plugins):
 
 
 @case
+def remains_of_what_was_taken_by_force(nacre, plugins):
+    """Its registers read as zeroes, so that a driver which resets it comes to an end, until the slot is off; then another
+    disk comes to the same place. The machine may end with them."""
+    with machine(nacre, plugins) as vm:
+        port, management = Port(vm), Management(vm)
+        for last in (False, True):
+            plug(management)
+            port.control(POWER_ON)
+            function = pci.Function(vm, 1, 0)
+            function.store(pci.BAR0 + 8, 4, WINDOW + 0x10000)
+            function.store(pci.BAR0 + 12, 4, 0)
+            function.store(pci.COMMAND, 2, pci.MEMORY | pci.MASTER)
+            status = WINDOW + 0x10000 + 0x14  # of the common configuration
+            vm.writeb(status, 3)
+            check(vm.readb(status) == 3, "the disk's registers do not answer")
+            management.done("device_del", id="d", force=True)
+            management.wait_for("DEVICE_DELETED")
+            check(not below(vm), "the function is still seen")
+            vm.writeb(status, 1)
+            check(vm.readb(status) == 0 and vm.readl(status) == 0, "a driver waits for ever for the end of its reset")
+            if not last:
+                port.control(SWITCHED_OFF | POWER_OFF)
+                check(vm.readb(status) == 0xff, "something is left after the slot was switched off")
+
+
+@case
 def force_where_it_does_not_apply(nacre, plugins):
     with machine(nacre, plugins, "-smp", "1,maxcpus=2", "-device", "virtio-blk-pci,drive=d,id=d,addr=5",
                  "-device", "virtio-rng-pci,rng=r,id=rng,addr=6") as vm:

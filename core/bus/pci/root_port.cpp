@@ -117,7 +117,6 @@ void RootPort::change_presence(bool present) {
 }
 
 void RootPort::child_came(bool hot) {
-  clear_remains();
   if (!hot) {
     show_presence(true);
     // The guest finds it at boot, with its power on.
@@ -140,6 +139,7 @@ void RootPort::surprise() {
     for (uint32_t i = 0; function && i < kBars; ++i)
       if (const Bar& bar = function->bar(i); bar.mapped_at && bar.kind != BarKind::Io)
         gone_.push_back({*bar.mapped_at, bar.bytes});
+  lost_ = !is_off(config().get16(slot_control()));
   change_presence(false);
   signal();
 }
@@ -172,6 +172,7 @@ Result<RootPort::Asked> RootPort::request_unplug() {
         "its removal is pending: the guest has been asked to let go of it and has not answered yet. device_del with "
         "\"force\": true takes it away at once, and so does system_reset.");
   asked_ = true;
+  lost_ = false;
   config().set_bits16(slot_status(), options_.fast_unplug ? kButton | kPresenceChanged : kButton, true);
   signal();
   return Asked::Asked;
@@ -189,7 +190,11 @@ void RootPort::write_config(uint32_t offset, uint32_t width, uint32_t value) {
     host_.loop().call([this] { clear_remains(); });
   if (touches(slot_control())) {
     const uint16_t now = config().get16(slot_control());
-    if (present_ && is_off(now) && !is_off(control)) {
+    const bool goes_off = is_off(now) && !is_off(control);
+    if (goes_off && std::exchange(lost_, false)) {
+      // That was for the card which is gone. The one that has come meanwhile, if any, is new to the guest.
+      if (present_) change_presence(true);
+    } else if (goes_off && present_) {
       change_presence(false);
       if (off_) off_();
     } else if (!(now & kPowerOff) && (now & kPowerIndicator) == kPowerIndicatorOn) {
@@ -220,6 +225,7 @@ void RootPort::reset() {
   clear_remains();
   signal_ = false;
   asked_ = false;
+  lost_ = false;
   bool occupied = false;
   for (PciFunction* function : below_.functions()) occupied |= function != nullptr;
   // The next boot finds the slot empty when its removal was asked for.

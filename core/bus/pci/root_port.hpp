@@ -49,9 +49,9 @@ class RootPort : public PciFunction {
   // (§6.7.3.3). It is to be unplugged now.
   void surprise();
   // [main, host locked] After that: memory reads of what was below give zeroes instead of all ones, until the guest
-  // switches the slot off, opens other windows, or another device comes. What a root complex returns for a read that
-  // nobody answers is its own affair (§2.3.2); drivers of virtio reset a device that is gone, and wait for a status of
-  // 0 for ever (virtio 1.2 §4.1.4.3.2).
+  // switches the slot off or opens other windows. What a root complex returns for a read that nobody answers is its own
+  // affair (§2.3.2); drivers of virtio reset a device that is gone, and wait for a status of 0 for ever (virtio 1.2
+  // §4.1.4.3.2).
   void leave_remains();
   // [main, host locked] Fails while a device cannot come in because the guest is busy with the slot.
   Status may_plug();
@@ -75,6 +75,7 @@ class RootPort : public PciFunction {
   uint32_t express_ = 0;
   bool present_ = false;
   bool asked_ = false;   // a removal that the guest has not answered
+  bool lost_ = false;    // a surprise after which the guest has not switched the slot off yet
   bool signal_ = false;  // an enabled event is there
   std::function<void()> off_;
   std::vector<Range> gone_;          // memory of what was taken away by surprise

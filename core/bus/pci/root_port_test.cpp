@@ -206,6 +206,28 @@ TEST_F(RootPortTest, Surprise) {
   enumerate();
 }
 
+// The guest switches the slot off for the card that is gone, when the next is there already.
+TEST_F(RootPortTest, NextCardAfterASurprise) {
+  command(kPowerOn | kLit);
+  host_->plug(*port_->secondary(), 0, disk_);
+  host_->change([&] { port_->surprise(); });
+  host_->unplug(disk_);
+  host_->plug(*port_->secondary(), 0, disk_, true);
+  clear(0x11f);
+  command(kPowerOff | kLit);
+  messages();
+  command(kPowerOff | kDark);
+  EXPECT_EQ(offs_, 0);
+  EXPECT_EQ(status(), kPresent | kPresenceChanged | kLinkChanged);
+  EXPECT_EQ(messages(), 1u);
+  enumerate();
+  clear(0x11f);
+  command(kPowerOn | kLit);
+  command(kPowerOff | kDark);
+  EXPECT_EQ(offs_, 1);
+  EXPECT_EQ(status(), kPresenceChanged | kLinkChanged);
+}
+
 // Drivers that reset what is gone read zeroes, until the guest has switched the slot off.
 TEST_F(RootPortTest, RemainsOfASurprise) {
   Cell cell;
