@@ -702,7 +702,7 @@ constexpr Option kTable[] = {
     ignored("usb"),
 
     later("incoming", "there is no snapshot to start from and no migration yet"),
-    later("hardware-signature", "the ACPI tables have no FACS with a signature to compare"),
+    later("hardware-signature", "no guest can hibernate here and come back to compare it"),
     later("smbios", "there are no SMBIOS tables yet"),
     later("battery", "there is no battery device"),
     later("no-shutdown", "the process ends with the guest"),
