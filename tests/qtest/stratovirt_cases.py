@@ -5,6 +5,7 @@ for the answer, within 10 s."""
 import contextlib
 import json
 import socket
+import subprocess
 
 import pci
 import qtest
@@ -247,6 +248,14 @@ def words_of_their_command_lines(nacre, plugins):
     with machine(nacre, plugins, "-cpu", "host,pmu=on", "-mem-path", '"SCRATCH/memory"') as (vm, _):
         vm.write(RAM, b"test memory read write")
         check(vm.read(RAM, 22) == b"test memory read write", "memory in a file whose path is in quotes")
+
+
+@case
+def help_by_names_on_pci(nacre, plugins):
+    for driver, says in (("virtio-blk-pci", "num-queues="), ("virtio-balloon-pci", "auto-balloon="),
+                         ("pcie-root-port", "port=")):
+        told = subprocess.run([nacre, "-plugin-dir", plugins, "-device", f"{driver},help"], capture_output=True, text=True)
+        check(told.returncode == 0 and says in told.stdout, f"{driver},help: {told.stdout}{told.stderr}")
 
 
 @case
