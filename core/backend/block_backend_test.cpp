@@ -74,6 +74,15 @@ TEST(BlockBackend, SaysWhyAnImageCannotBeUsed) {
   EXPECT_THAT(refusal(options(dir.file("below", 512) + "/x")), HasSubstr("cannot open"));
 }
 
+TEST(BlockBackend, ShowsWholeSectorsOnly) {
+  TestDirectory dir;
+  for (auto [bytes, capacity] : {std::pair{511, 0}, {1000, 512}, {1024, 1024}}) {
+    auto opened = BlockBackend::open(options(dir.file("odd", static_cast<size_t>(bytes))));
+    ASSERT_TRUE(opened) << opened.error().message;
+    EXPECT_EQ((*opened)->capacity(), static_cast<uint64_t>(capacity));
+  }
+}
+
 TEST(BlockBackend, PermissionIsNamed) {
   if (::geteuid() == 0) {
     // Root may open anything: another user tries.

@@ -1,10 +1,11 @@
-"""The machine as StratoVirt's module tests use it: started by -mod-test alone, without a kernel, over the dialect that ends
-no request; a BAR is sized while it is decoded, ports are left without windows, and a client of QMP takes the next line
-for the answer, within 10 s."""
+"""The machine as StratoVirt's module tests use it: started by -mod-test alone, without a kernel, over the dialect that
+ends no request; a BAR is sized while it is decoded, ports are left without windows, and a client of QMP takes the next
+line for the answer, within 10 s."""
 
 import contextlib
 import json
 import socket
+import subprocess
 
 import pci
 import qtest
@@ -250,6 +251,15 @@ def words_of_their_command_lines(nacre, plugins):
 
 
 @case
+def help_by_names_on_pci(nacre, plugins):
+    for driver, says in (("virtio-blk-pci", "num-queues="), ("virtio-balloon-pci", "auto-balloon="),
+                         ("pcie-root-port", "port=")):
+        told = subprocess.run([nacre, "-plugin-dir", plugins, "-device", f"{driver},help"], capture_output=True,
+                              text=True)
+        check(told.returncode == 0 and says in told.stdout, f"{driver},help: {told.stdout}{told.stderr}")
+
+
+@case
 def what_nobody_has_reads_as_zeros(nacre, plugins):
     with machine(nacre, plugins) as (vm, _):
         check(vm.read(1 << 40, 22) == bytes(22), "memory beyond RAM")
@@ -452,8 +462,10 @@ def balloon_as_it_is_asked_for(nacre, plugins):
     for properties, features, queues in (
             ("free-page-reporting=false,auto-balloon=false,membuf-percent=0,monitor-interval=0", 0, 2),
             ("deflate-on-oom=true,free-page-reporting=true", deflate_on_oom | reporting, 3),
-            ("free-page-reporting=true,auto-balloon=true,membuf-percent=60,monitor-interval=20", reporting | message, 4)):
-        with machine(nacre, plugins, "-device", f"virtio-balloon-pci,id=drv0,bus=pcie.0,addr=4.0,{properties}") as (vm, _):
+            ("free-page-reporting=true,auto-balloon=true,membuf-percent=60,monitor-interval=20",
+             reporting | message, 4)):
+        balloon = f"virtio-balloon-pci,id=drv0,bus=pcie.0,addr=4.0,{properties}"
+        with machine(nacre, plugins, "-device", balloon) as (vm, _):
             device = Virtio(vm, 0, 4)
             check(device.offered() == VERSION_1 | features, f"{properties} offers {device.offered():#x}")
             check(device.get(0x12, 2) == queues, f"{properties} has {device.get(0x12, 2)} queues")
