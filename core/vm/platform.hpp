@@ -133,7 +133,8 @@ class Platform : public kvm::ExitHandler {
   kvm::Waiter waiter() const;
 
   std::vector<kvm_cpuid_entry2> supported_cpuid_;
-  std::map<uint32_t, kvm::PowerOnState> power_on_;  // of each vCPU that exists
+  std::map<uint32_t, std::unique_ptr<kvm::Vcpu>> begun_;  // and not given to vcpus_ yet
+  std::map<uint32_t, kvm::PowerOnState> power_on_;        // of each vCPU that exists
   std::vector<std::unique_ptr<virtio::MmioWindow>> windows_;
   std::unique_ptr<PciTree> pci_;
   std::set<uint32_t> lines_;
