@@ -238,6 +238,16 @@ void Devices::undo(nacre_instance& device, bool realized) {
   services::take_back(device);
 }
 
+bool Devices::hold(const std::function<void()>& settled) {
+  bool idle = true;
+  for (auto& device : devices_) idle = services::hold(*device, std::chrono::milliseconds(0), settled, nullptr) && idle;
+  return idle;
+}
+
+void Devices::go_on() {
+  for (auto& device : devices_) services::go_on(*device);
+}
+
 void Devices::reset() {
   for (auto& device : devices_) {
     const nacre_device_ops& ops = ops_of(*device);

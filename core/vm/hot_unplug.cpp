@@ -4,12 +4,14 @@
 
 #include "core/bus/pci/root_port.hpp"
 #include "core/vm/devices.hpp"
+#include "core/vm/host/services.hpp"
 #include "core/vm/virtual_machine.hpp"
 
 namespace nacre {
 namespace {
 
 constexpr const char* kPath = "/machine/peripheral/";
+constexpr std::chrono::milliseconds kPatience{200};  // with a disk: what is quick is gone with the command's answer
 
 const pci::PciBus* bus_of(nacre_instance& device) {
   const pci::PciFunction* function = device.pci_function();
@@ -31,12 +33,24 @@ Status Devices::remove(const std::string& id) {
   if (!device) return Error{fmt::format("Device {} not found", id), ErrorClass::DeviceNotFound};
   if (!(device->type->flags & NACRE_TYPE_HOTPLUGGABLE))
     return fail("{} cannot be removed while the guest runs: its driver is not hot-pluggable.", device->name());
+  if (device->leaving) return fail("Device {} is already in the process of unplug", id);
   if (device->pci_function()) return ask_for(*device);
   if (device->placement.kind == NACRE_PLACE_CPU) {
     vm_.machine().ask_for_cpu(*device);
     tell_of_resize();
     return {};
   }
+  device->leaving = true;
+  remove_settled(id, kPatience);
+  return {};
+}
+
+// With requests under way that the host does not answer, it waits for them without the main loop.
+void Devices::remove_settled(const std::string& id, std::chrono::milliseconds patience) {
+  nacre_instance* device = find(id);
+  if (!device || !device->leaving) return;
+  auto again = [this, id] { vm_.loop().post_alone([this, id] { remove_settled(id, std::chrono::milliseconds(0)); }); };
+  if (!services::hold(*device, patience, again, nullptr)) return;
   // Where a slot outlives its device, the device is all that a user has of the back end: both go together.
   std::string kind, back_end;
   if (auto behind = device->properties.back_end(); behind.id && vm_.replaceable_slots().has(device->placement.base)) {
@@ -47,7 +61,6 @@ Status Devices::remove(const std::string& id) {
   if (kind == "block") (void)vm_.disks().remove(back_end);
   if (kind == "net") (void)vm_.netdevs().remove(back_end);
   tell_of_removal(id, id);
-  return {};
 }
 
 Status Devices::ask_for(nacre_instance& device) {
@@ -67,6 +80,8 @@ void Devices::switched_off(const std::string& bus) {
       return own && own->id() == bus;
     });
     if (below == devices_.end()) return;
+    auto again = [this, bus] { vm_.loop().post_alone([this, bus] { switched_off(bus); }); };
+    if (!services::hold(**below, kPatience, again, nullptr)) return;
     const std::string id = (*below)->id;
     take_out(**below);
     tell_of_removal(id, kPath + id);

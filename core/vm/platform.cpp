@@ -191,9 +191,9 @@ uint32_t Platform::take_memslot() {
   return slot;
 }
 
-void Platform::pause() {
+bool Platform::pause(std::chrono::nanoseconds timeout) {
   vcpus_->request_pause();
-  loop_.run_posted_until([this] { return vcpus_->all_paused(); });
+  return loop_.run_posted_until([this] { return vcpus_->all_paused(); }, timeout);
 }
 
 Status Platform::reset() {

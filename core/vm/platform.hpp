@@ -95,8 +95,8 @@ class Platform : public kvm::ExitHandler {
   uint32_t max_vcpus() const { return options_.max_vcpus; }
   const kvm::CpuTopology& topology() const { return options_.topology; }
 
-  // Parks all vCPUs and waits until they are; posted calls are served meanwhile.
-  void pause();
+  // Parks all vCPUs and waits until they are; posted calls are served meanwhile. False when the time is over first.
+  bool pause(std::chrono::nanoseconds timeout = EventLoop::kForever);
   void resume() { vcpus_->resume(); }
   // With the vCPUs parked: interrupt controllers, vCPUs, virtio devices and PCI functions as at power-on.
   Status reset();
