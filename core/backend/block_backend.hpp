@@ -42,6 +42,9 @@ class BlockBackend {
   void describe(nacre_block_info& info) const;
 
   BlockThrottle& throttle() { return throttle_; }
+  // [any] Requests that the host has been asked for and has not answered. The channel of the disk sets it.
+  uint32_t under_way() const { return under_way_.load(std::memory_order_relaxed); }
+  void set_under_way(uint32_t n) { under_way_.store(n, std::memory_order_relaxed); }
   // Held while a block that a write covers in part is read, changed and written.
   Mutex& read_modify_write() { return read_modify_write_; }
   BlockStatistics& statistics() { return statistics_; }
@@ -75,6 +78,7 @@ class BlockBackend {
   uint64_t device_ = 0;  // st_dev and st_ino: which file this is, whatever its name
   uint64_t inode_ = 0;
   BlockThrottle throttle_;
+  std::atomic<uint32_t> under_way_{0};
   BlockStatistics statistics_;
   std::function<void(const Failure&)> failed_;
   Mutex read_modify_write_;

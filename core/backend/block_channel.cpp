@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
@@ -121,8 +122,9 @@ void BlockChannel::admit(nacre_block_request& request) {
     state.op = NACRE_BLOCK_WRITE_ZEROES;
     state.flags = detect == DetectZeroes::Unmap ? uint32_t{NACRE_BLOCK_UNMAP} : 0;
   }
-  if (backend_->throttle().limited()) {
+  if (holding_ || backend_->throttle().limited()) {
     throttled_.push(request);
+    ++waiting_;
     if (throttled_.front() == &request) release_throttled();
     return;
   }
@@ -131,11 +133,12 @@ void BlockChannel::admit(nacre_block_request& request) {
 
 // Passes on what the limit allows, in order, and sets the timer for the next.
 void BlockChannel::release_throttled() {
-  while (!throttled_.empty()) {
+  while (!throttled_.empty() && !holding_) {
     if (uint64_t wait = backend_->throttle().take(monotonic_ns())) {
       loop_.arm(timer_, wait);
       return;
     }
+    --waiting_;
     start(*throttled_.pop());
   }
 }
@@ -149,6 +152,7 @@ bool BlockChannel::fits_ring(nacre_block_request& request) const {
 }
 
 void BlockChannel::start(nacre_block_request& request) {
+  backend_->set_under_way(outstanding_ - waiting_);
   if (backend_->driver()) return pending_.push(request);
   if (engine_ == BlockAio::Off) return complete(request, perform_block_request(*backend_, request));
   if (!fits_ring(request)) return to_worker(request);
@@ -294,9 +298,39 @@ void BlockChannel::deliver() {
       ++n;
     }
     outstanding_ -= n;
+    backend_->set_under_way(outstanding_ - waiting_);
     completed_(opaque_, batch.data(), n);
   }
   delivering_ = false;
+  if (!to_tell_.empty() && settled()) tell_settled();
+}
+
+void BlockChannel::tell_settled() {
+  for (auto& [settled, owner] : std::exchange(to_tell_, {})) loop_.post(std::move(settled), owner);
+}
+
+bool BlockChannel::hold(std::chrono::milliseconds patience, Settled settled, const void* owner) {
+  using Clock = std::chrono::steady_clock;  // the host's, whatever time the guest has
+  holding_ = true;
+  // Those of a plugin's disk come on the loop, which does not run meanwhile.
+  if (backend_->driver() && outstanding_ > waiting_ && patience.count() > 0) backend_->driver()->drain();
+  for (const auto end = Clock::now() + patience; outstanding_ > waiting_;) {
+    uint64_t count;
+    [[maybe_unused]] ssize_t bytes = ::read(wake_.get(), &count, sizeof count);
+    progress();
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
+    if (this->settled() || left <= 0) break;
+    pollfd wait{wake_.get(), POLLIN, 0};
+    ::poll(&wait, 1, static_cast<int>(std::min<int64_t>(left, 100)));
+  }
+  if (this->settled()) return true;
+  to_tell_.emplace_back(std::move(settled), owner);
+  return false;
+}
+
+void BlockChannel::go_on() {
+  holding_ = false;
+  if (started_) progress();
 }
 
 void BlockChannel::drain() {
@@ -305,7 +339,10 @@ void BlockChannel::drain() {
     // The counter is taken before the queues are looked at, so what ends after that look ends the wait.
     uint64_t count;
     [[maybe_unused]] ssize_t bytes = ::read(wake_.get(), &count, sizeof count);
-    while (nacre_block_request* request = throttled_.pop()) complete(*request, NACRE_BUSY);
+    while (nacre_block_request* request = throttled_.pop()) {
+      --waiting_;
+      complete(*request, NACRE_BUSY);
+    }
     if (BlockDriver* driver = backend_->driver()) driver->drain();
     progress();
     if (outstanding_ == 0) break;
@@ -313,6 +350,7 @@ void BlockChannel::drain() {
     // Bounded only for a ring that wants to be asked again.
     ::poll(&wait, 1, 100);
   }
+  holding_ = false;
   delivering_ = outer;
 }
 

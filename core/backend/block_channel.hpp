@@ -4,7 +4,10 @@
 #include <nacre/abi/block.h>
 
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "core/backend/block_backend.hpp"
 #include "core/backend/block_request.hpp"
@@ -35,9 +38,16 @@ class BlockChannel {
   // NACRE_OK, NACRE_INVALID (outside the disk, or `length` is not the sum of its buffers), NACRE_DENIED (a change of a
   // read-only disk), NACRE_UNSUPPORTED (no such operation) or NACRE_IO.
   void submit(nacre_block_request* const* requests, uint32_t n);
-  // [loop] Returns when nothing is in flight, completions come meanwhile. What waits for the drive's limit of requests
-  // per second is completed with NACRE_BUSY.
+  // [loop] Returns when nothing is in flight, completions come meanwhile. What waits, be it for the drive's limit of
+  // requests per second or since hold(), is completed with NACRE_BUSY; later ones start again.
   void drain();
+  // [loop] What is submitted from now on waits, until go_on() or drain(). True when nothing is under way at the host,
+  // which it is given so long to answer; otherwise `settled` comes once when that is so, as a post to the loop in the
+  // name of `owner` (EventLoop::drop() forgets it). After true, drain() waits for nothing.
+  using Settled = std::function<void()>;
+  bool hold(std::chrono::milliseconds patience, Settled settled, const void* owner);
+  // [loop] What was held starts.
+  void go_on();
 
   // [worker] The request, whose status is set, is done.
   void finished_by_worker(nacre_block_request& request);
@@ -60,6 +70,8 @@ class BlockChannel {
   void complete(nacre_block_request& request, nacre_status status);
   void deliver();
   void progress();
+  bool settled() const { return outstanding_ == waiting_; }
+  void tell_settled();
 
   std::shared_ptr<BlockBackend> backend_;
   EventLoop& loop_;
@@ -71,7 +83,9 @@ class BlockChannel {
   bool delivering_ = false;
   bool in_driver_ = false;  // what it completes meanwhile is given back when it has returned
   bool driver_open_ = false;
+  bool holding_ = false;
   uint32_t outstanding_ = 0;  // taken by submit() and not yet given back
+  uint32_t waiting_ = 0;      // of them, those in throttled_
   uint32_t worker_batch_n_ = 0;
 
   Fd wake_;  // eventfd: the ring or a worker has completed something; never read while watched, edge-triggered
@@ -79,10 +93,11 @@ class BlockChannel {
   Timer* timer_ = nullptr;  // the next token of the throttle
   Timer* retry_ = nullptr;  // the ring was refused for lack of kernel memory
   BlockRing ring_;
-  BlockQueue pending_;       // wait for room in the ring, or for the driver to be called
-  BlockQueue worker_batch_;  // collected for the workers
-  BlockQueue throttled_;     // wait for the drive's limit
-  BlockQueue done_;          // to be given back
+  BlockQueue pending_;                                    // wait for room in the ring, or for the driver to be called
+  BlockQueue worker_batch_;                               // collected for the workers
+  BlockQueue throttled_;                                  // wait for the drive's limit, or for go_on()
+  BlockQueue done_;                                       // to be given back
+  std::vector<std::pair<Settled, const void*>> to_tell_;  // when nothing is under way
 
   Mutex finished_mutex_;
   BlockQueue finished_ NACRE_GUARDED_BY(finished_mutex_);  // by workers

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -10,6 +11,7 @@
 
 #include "core/backend/char_stream.hpp"
 #include "core/base/log.hpp"
+#include "core/base/output_file.hpp"
 
 namespace nacre {
 
@@ -94,14 +96,17 @@ class CharLog : public OutputOnly {
 }  // namespace
 
 Result<std::unique_ptr<Chardev>> open_char_file(const std::string& id, const std::string& path) {
-  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600));
-  if (!fd) {
-    if (errno == ENXIO)
-      return fail("chardev '{}': nobody reads from '{}' (a FIFO or a socket); a file chardev writes to a file.", id,
-                  path);
-    return fail("chardev '{}': cannot open '{}' for writing: {}.", id, path, strerror(errno));
-  }
-  return std::unique_ptr<Chardev>(new CharFile(id, path, std::move(fd)));
+  int error = 0;
+  Result<Fd> fd = open_output_file(path, O_NOCTTY | O_NONBLOCK, 0600, Links::ToDevices, error);
+  if (error == ENXIO)
+    return fail("chardev '{}': nobody reads from '{}' (a FIFO or a socket); a file chardev writes to a file.", id,
+                path);
+  if (!fd) return fail("chardev '{}': cannot open {}.", id, fd.error().message);
+  // Only now that it is known to be a file of ours. What is no regular file has no length.
+  struct stat status {};
+  if (::fstat(fd->get(), &status) == 0 && S_ISREG(status.st_mode) && ::ftruncate(fd->get(), 0) != 0)
+    return fail("chardev '{}': cannot empty '{}': {}.", id, path, strerror(errno));
+  return std::unique_ptr<Chardev>(new CharFile(id, path, std::move(*fd)));
 }
 
 std::unique_ptr<Chardev> open_char_null(const std::string& id) {

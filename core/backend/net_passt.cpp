@@ -97,6 +97,11 @@ Result<std::unique_ptr<NetBackend>> open_net_passt(const NetOptions& options) {
         "netdev '{}': the sandbox lets no program be started, such as passt; start with a -netdev of kind user, which "
         "makes a helper for those that come later, or with -disable-seccomp.",
         options.id);
+  if (error == EPIPE)
+    return fail(
+        "netdev '{}': the helper process that starts passt has ended or does not answer; the machine can have no other "
+        "user network until it is started anew, but a tap.",
+        options.id);
   if (error) return fail("netdev '{}': passt cannot be started: {}.", options.id, std::strerror(error));
   return std::unique_ptr<NetBackend>(new NetPasst(options, std::move(passt), std::move(words), std::move(ours)));
 }

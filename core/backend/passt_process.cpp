@@ -1,6 +1,7 @@
 #include "core/backend/passt_process.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -15,6 +16,7 @@
 #include <ctime>
 #include <vector>
 
+#include "core/base/log.hpp"
 #include "core/sandbox/sandbox.hpp"
 
 namespace nacre {
@@ -24,7 +26,10 @@ constexpr int kSocketInChild = 3;
 constexpr int kEndTries = 100;  // of 5 ms each
 constexpr int kDescriptors = 2;
 
+constexpr int kPatienceMs = 2000;  // with the helper; it needs half a second at most for a passt that does not end
+
 Fd g_helper;  // the socket to it
+bool g_lost = false;
 
 // What a child gets: an own socket, no input, no signal blocked, and no part in what the terminal sends us.
 class SpawnSetting {
@@ -137,13 +142,26 @@ bool receive_with(int socket, Request& request, int* descriptors) {
   return n == sizeof request;
 }
 
+// Whatever it answers later is no answer to what is asked then: there is none any more. When it goes on, it ends.
+Answer lost(const char* why) {
+  if (!g_lost) log::error("net", "the helper process that starts passt {}; no other user network can be added.", why);
+  g_lost = true;
+  g_helper.close();
+  return {EPIPE, 0};
+}
+
 Answer ask(const Request& request, const int* descriptors) {
-  Answer answer{EPERM, 0};
-  if (!g_helper || !send_with(g_helper.get(), request, descriptors)) return answer;
+  Answer answer{};
+  if (g_lost || !send_with(g_helper.get(), request, descriptors)) return lost("has ended");
+  pollfd waited{g_helper.get(), POLLIN, 0};
+  int ready;
+  do ready = ::poll(&waited, 1, kPatienceMs);
+  while (ready < 0 && errno == EINTR);
+  if (ready == 0) return lost("does not answer");
   ssize_t n;
   do n = ::recv(g_helper.get(), &answer, sizeof answer, 0);
   while (n < 0 && errno == EINTR);
-  return n == sizeof answer ? answer : Answer{EPERM, 0};
+  return n == sizeof answer ? answer : lost("has ended");
 }
 
 class ChildOfHelper : public PasstProcess {
@@ -189,7 +207,7 @@ int PasstProcess::start(int socket, int words, std::unique_ptr<PasstProcess>& pr
     process = std::make_unique<OwnChild>(pid);
     return 0;
   }
-  if (!g_helper) return EPERM;
+  if (!g_helper) return g_lost ? EPIPE : EPERM;
   const int descriptors[kDescriptors] = {socket, words};
   const Answer answer = ask({0}, descriptors);
   if (answer.error == 0) process = std::make_unique<ChildOfHelper>(answer.pid);

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "core/base/output_file.hpp"
+
 namespace nacre::log {
 
 namespace detail {
@@ -22,9 +24,10 @@ constexpr std::array<std::string_view, 6> kLevelNames{"", "ERROR", "WARN", "INFO
 }  // namespace
 
 Status open(const std::string& path) {
-  int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
-  if (fd < 0) return fail("cannot open the log file '{}': {}.", path, strerror(errno));
-  sink.store(fd);
+  int error = 0;
+  Result<Fd> file = open_output_file(path, O_APPEND, 0640, Links::Refuse, error);
+  if (!file) return fail("cannot open the log file {}.", file.error().message);
+  sink.store(file->release());
   return {};
 }
 

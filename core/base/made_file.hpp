@@ -2,9 +2,9 @@
 // place.
 #pragma once
 
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sys/types.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -15,29 +15,25 @@ class MadeFile {
  public:
   MadeFile() = default;
   // `path` names what has just been made; a file that cannot be looked at stays.
-  explicit MadeFile(std::string path) : path_(std::move(path)) {
-    struct stat status {};
-    if (::lstat(path_.c_str(), &status) != 0) path_.clear();
-    device_ = status.st_dev;
-    inode_ = status.st_ino;
-  }
-  MadeFile(MadeFile&& other) noexcept { *this = std::move(other); }
+  explicit MadeFile(std::string path);
+  MadeFile(MadeFile&& other) noexcept = default;
   MadeFile& operator=(MadeFile&& other) noexcept {
-    std::swap(path_, other.path_);
-    std::swap(device_, other.device_);
-    std::swap(inode_, other.inode_);
+    std::swap(made_, other.made_);
     return *this;
   }
-  ~MadeFile() {
-    struct stat status {};
-    if (!path_.empty() && ::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_)
-      ::unlink(path_.c_str());
-  }
+  ~MadeFile();
+
+  // [any] Removes all that there are, for a process that ends without its destructors.
+  static void remove_all();
 
  private:
-  std::string path_;
-  dev_t device_ = 0;
-  ino_t inode_ = 0;
+  struct Made {
+    std::string path;
+    dev_t device;
+    ino_t inode;
+    void remove() const;
+  };
+  std::unique_ptr<Made> made_;  // where it is known by, too
 };
 
 }  // namespace nacre

@@ -13,6 +13,7 @@
 #include "core/cli/option_table.hpp"
 #include "core/cli/plugin_options.hpp"
 #include "core/cli/privileges.hpp"
+#include "core/vm/end_limit.hpp"
 
 namespace nacre::cli {
 
@@ -25,7 +26,10 @@ Result<std::unique_ptr<Assembly>> Assembly::make(const Options& options) {
 Assembly::~Assembly() {
   // The guest first, then what its devices stand on.
   test_server_.reset();
-  if (vm_) vm_->tear_down();
+  if (vm_) {
+    EndLimit limit(vm_->disks());
+    vm_->tear_down();
+  }
   monitor_.reset();
 }
 

@@ -51,9 +51,15 @@ Result<Landlock> Landlock::prepare(std::span<const OpenPath> paths, std::span<co
   Landlock made;
   if (paths.empty()) return made;
   const long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  if (abi < 1 && errno == EOPNOTSUPP)
+    return fail(
+        "-landlock: Landlock is off in this kernel; put landlock first into its parameter lsm=, or leave -landlock "
+        "out.");
   if (abi < 1)
-    return fail("-landlock: this kernel has no Landlock ({}); leave it out, or start the kernel with lsm=landlock,...",
-                strerror(errno));
+    return fail(
+        "-landlock: this kernel has no Landlock ({}), which Linux has from 5.13 on where it is configured; leave "
+        "-landlock out, or use -chroot and -runas.",
+        strerror(errno));
   made.abi_ = static_cast<int>(abi);
   for (const OpenPath& path : paths)
     if (Status added = made.add(path.path, path.writable); !added) return added.error();

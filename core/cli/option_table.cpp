@@ -183,7 +183,10 @@ constexpr Key kChardevKeys[] = {
      .values = "stdio|pty|socket|file|null",
      .later = "redirect-to-log",
      .foreign = true},
-    {.name = "path", .type = Path, .help = "the file, or the Unix socket", .kinds = "socket|file"},
+    {.name = "path",
+     .type = Path,
+     .help = "the Unix socket, or the file: a new one or one's own, no link to one, or a device such as /dev/stdout",
+     .kinds = "socket|file"},
     {.name = "port", .type = Integer, .help = "TCP port, in place of path", .kinds = "socket", .low = 1, .high = 65535},
     {.name = "host", .type = Ipv4, .help = "address that goes with port", .fallback = "0.0.0.0", .kinds = "socket"},
     {.name = "server", .type = Flag, .help = "listen; a serial port and -mon need it", .kinds = "socket"},
@@ -533,6 +536,9 @@ constexpr Option kTable[] = {
      .takes = Takes::MaybeValue,
      .syntax = "[FILE]",
      .help = "write the log to a file (default standard error)",
+     .more = "  It is made where it is not there, and appended to. A link in its place is refused, be it symbolic or "
+             "one of\n"
+             "  several names of a file.\n",
      .value = {.name = "", .type = Path},
      .apply =
          [](Draft& draft, const Given& given) {

@@ -9,6 +9,13 @@
 namespace nacre::kvm {
 
 Result<std::unique_ptr<Vcpu>> Vcpu::create(const Kvm& kvm, const Vm& vm, uint32_t index) {
+  Result<std::unique_ptr<Vcpu>> vcpu = make(kvm, vm, index);
+  if (!vcpu) return vcpu;
+  if (Status mapped = (*vcpu)->map(kvm); !mapped) return mapped.error();
+  return vcpu;
+}
+
+Result<std::unique_ptr<Vcpu>> Vcpu::make(const Kvm& kvm, const Vm& vm, uint32_t index) {
   std::unique_ptr<Vcpu> vcpu(new Vcpu);
   vcpu->index_ = index;
   vcpu->fd_ = Fd(::ioctl(vm.fd(), KVM_CREATE_VCPU, static_cast<unsigned long>(index)));
@@ -18,11 +25,16 @@ Result<std::unique_ptr<Vcpu>> Vcpu::create(const Kvm& kvm, const Vm& vm, uint32_
                   kvm.max_vcpus());
     return fail("making vCPU {} (KVM_CREATE_VCPU) failed: {}.", index, strerror(errno));
   }
-  void* run = ::mmap(nullptr, kvm.run_size(), PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd_.get(), 0);
-  if (run == MAP_FAILED) return fail("mapping the state of vCPU {} failed: {}.", index, strerror(errno));
-  vcpu->run_ = static_cast<kvm_run*>(run);
-  vcpu->run_size_ = kvm.run_size();
   return vcpu;
+}
+
+Status Vcpu::map(const Kvm& kvm) {
+  if (run_) return {};
+  void* run = ::mmap(nullptr, kvm.run_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
+  if (run == MAP_FAILED) return fail("mapping the state of vCPU {} failed: {}.", index_, strerror(errno));
+  run_ = static_cast<kvm_run*>(run);
+  run_size_ = kvm.run_size();
+  return {};
 }
 
 Vcpu::~Vcpu() {

@@ -15,8 +15,12 @@ namespace nacre::kvm {
 // Used by its own thread, or by the main thread while that is parked.
 class Vcpu {
  public:
-  // `index` is also its APIC id.
+  // `index` is also its APIC id. Both of the following in one.
   static Result<std::unique_ptr<Vcpu>> create(const Kvm& kvm, const Vm& vm, uint32_t index);
+  // KVM makes one of each index and takes none back: what is made must be kept, whatever fails afterwards.
+  static Result<std::unique_ptr<Vcpu>> make(const Kvm& kvm, const Vm& vm, uint32_t index);
+  // Once, before all else; again where it has failed.
+  Status map(const Kvm& kvm);
   ~Vcpu();
   Vcpu(const Vcpu&) = delete;
   Vcpu& operator=(const Vcpu&) = delete;

@@ -47,6 +47,7 @@ class MmioTransport : public NegotiatedTransport {
   void drop_eventfds() override NACRE_REQUIRES(mutex_);
   Interrupt interrupt_of(uint32_t) override NACRE_REQUIRES(mutex_) { return {call_.get(), on_interrupt, this}; }
   void config_interrupt() override;
+  bool driver_waits() const override { return false; }
   uint32_t first_size(uint32_t) const override { return 0; }
   void cleared() override NACRE_REQUIRES(mutex_);
   void write_register(uint32_t reg, uint32_t value) NACRE_REQUIRES(mutex_);

@@ -50,7 +50,8 @@ void NegotiatedTransport::write_config(uint32_t offset, uint32_t width, uint64_t
 // its device stays inactive.
 void NegotiatedTransport::write_status(uint32_t value) {
   uint32_t before = status();
-  if (value == 0) return reset_locked();
+  if (resetting_) return;
+  if (value == 0) return driver_resets();
   uint32_t known = kAcknowledge | kDriver | kDriverOk | kFeaturesOk | kFailed;
   if ((before & ~kNeedsReset) & ~value) return;  // would clear a bit
   uint32_t added = value & known & ~before;
@@ -72,9 +73,28 @@ void NegotiatedTransport::kick(uint32_t queue) {
   [[maybe_unused]] ssize_t written = ::write(queues_[queue].kick.get(), &one, sizeof one);
 }
 
+// What is under way at the host ends before the driver has its memory back, and a host may take its time. The loops
+// serve others meanwhile: a driver that looks at the status waits by itself; for one that takes its write for the
+// reset, its vCPU waits.
+void NegotiatedTransport::driver_resets() {
+  if (!active_) return reset_locked();
+  if (driver_waits()) {
+    resetting_ = !device_->hold([this] { finish_reset(); }, this);
+    if (resetting_) return;
+  } else if (!EventLoop::current()) {
+    device_->wait_settled();
+  }
+  reset_locked();
+}
+
+void NegotiatedTransport::finish_reset() {
+  ServingLock lock(mutex_);
+  if (resetting_ && device_->hold([this] { finish_reset(); }, this)) reset_locked();
+}
+
 void NegotiatedTransport::reset_locked() {
   if (active_) device_->reset();
-  active_ = false;
+  active_ = resetting_ = false;
   clear();
 }
 

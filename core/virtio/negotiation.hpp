@@ -66,6 +66,8 @@ class NegotiatedTransport : public Transport {
   virtual void drop_eventfds() NACRE_REQUIRES(mutex_) = 0;
   virtual Interrupt interrupt_of(uint32_t queue) NACRE_REQUIRES(mutex_) = 0;
   virtual void config_interrupt() = 0;
+  // Whether a driver that resets the device waits until it reads a status of 0, as it must on PCI (§4.1.4.3.2).
+  virtual bool driver_waits() const = 0;
   // The entries that a queue has after a reset.
   virtual uint32_t first_size(uint32_t queue) const NACRE_REQUIRES(mutex_) = 0;
   // The negotiation is as after a reset: the transport's own registers follow.
@@ -90,6 +92,9 @@ class NegotiatedTransport : public Transport {
   void kick(uint32_t queue) NACRE_REQUIRES(mutex_);
 
   void reset_locked() NACRE_REQUIRES(mutex_);
+  // The driver has written 0 to the status.
+  void driver_resets() NACRE_REQUIRES(mutex_);
+  void finish_reset();
   void clear() NACRE_REQUIRES(mutex_);
   bool activate() NACRE_REQUIRES(mutex_);
 
@@ -103,6 +108,7 @@ class NegotiatedTransport : public Transport {
   std::vector<Queue> queues_ NACRE_GUARDED_BY(mutex_);
   uint64_t driver_features_ NACRE_GUARDED_BY(mutex_) = 0;
   bool active_ NACRE_GUARDED_BY(mutex_) = false;
+  bool resetting_ NACRE_GUARDED_BY(mutex_) = false;  // when the device's requests at the host have ended
 
   Mutex config_mutex_;  // orders changes of the configuration; never held while calling the device
 

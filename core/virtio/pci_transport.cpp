@@ -103,9 +103,13 @@ void PciTransport::plug(pci::PciBus& bus, uint8_t devfn, bool hot) {
 void PciTransport::unplug() {
   if (!function_->bus()) return;
   host_.unplug(*function_);  // no vCPU comes in any more
-  ServingLock lock(mutex_);
-  reset_locked();
-  detach();
+  {
+    ServingLock lock(mutex_);
+    reset_locked();
+    detach();
+  }
+  // A reset that had to wait is done. Not with the lock, which it takes.
+  owner_.loop().drop(static_cast<NegotiatedTransport*>(this));
 }
 
 // On the first activation; they stay until the device is unplugged, as their changes make KVM wait for the vCPUs.

@@ -56,6 +56,7 @@ class PciTransport : public NegotiatedTransport {
     return {calls_[queue].fd->fd(), on_interrupt, &calls_[queue]};
   }
   void config_interrupt() override;
+  bool driver_waits() const override { return true; }
   uint32_t first_size(uint32_t queue) const override NACRE_REQUIRES(mutex_) { return device_->queue_sizes()[queue]; }
   void cleared() override NACRE_REQUIRES(mutex_);
 

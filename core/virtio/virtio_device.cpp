@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 #include <ctime>
+#include <future>
+#include <memory>
 
 #include "core/base/error_slot.hpp"
 #include "core/base/log.hpp"
@@ -58,6 +60,19 @@ bool VirtioDevice::activate(const nacre_virtio_activation& activation) {
 
 void VirtioDevice::reset() {
   on_loop("reset", [&] { ops_.reset(self_); });
+}
+
+bool VirtioDevice::hold(std::function<void()> settled, const void* owner) {
+  return !hold_ || hold_(std::move(settled), owner);
+}
+
+void VirtioDevice::wait_settled() {
+  for (;;) {
+    // Shared: the one that sets it may come to its end after the one that waits.
+    auto settled = std::make_shared<std::promise<void>>();
+    if (hold([settled] { settled->set_value(); }, nullptr)) return;
+    settled->get_future().wait();
+  }
 }
 
 void VirtioDevice::config_written(uint32_t offset, const uint8_t* data, uint32_t length) {

@@ -50,11 +50,20 @@ class VirtioDevice {
   // second, and false.
   bool activate(const nacre_virtio_activation& activation);
   void reset();
+  // [any] From now on the device asks nothing more of what is behind it, until it is reset. True when nothing is under
+  // way there: reset() does not wait. Otherwise `settled` comes on the loop when that is so, posted in the name of
+  // `owner`.
+  bool hold(std::function<void()> settled, const void* owner);
+  // [a thread without a loop] hold(), and waits until it is so; the device's loop goes on meanwhile.
+  void wait_settled();
   void config_written(uint32_t offset, const uint8_t* data, uint32_t length);
 
   // [main] `threw(function, what)` is called, on the device's loop, when a function of the plugin ends by an exception.
   using Threw = std::function<void(const char* function, const std::string& what)>;
   void on_exception(Threw threw) { threw_ = std::move(threw); }
+  // [main] What hold() asks; without it nothing is ever under way.
+  using Hold = std::function<bool(std::function<void()> settled, const void* owner)>;
+  void on_hold(Hold hold) { hold_ = std::move(hold); }
 
   // [main] Shows the transport its configuration. NULL unplugs: once it has returned, no thread of the plugin is in the
   // transport any more.
@@ -75,6 +84,7 @@ class VirtioDevice {
   std::string name_;
   Enter enter_;
   Threw threw_;
+  Hold hold_;
   uint32_t device_id_ = 0;
   uint64_t features_ = 0;
   std::vector<uint16_t> queue_sizes_;

@@ -271,6 +271,16 @@ Status Devices::check_bootindex(const nacre_instance& device) const {
   return {};
 }
 
+bool Devices::hold(const std::function<void()>& settled) {
+  bool idle = true;
+  for (auto& device : devices_) idle = services::hold(*device, std::chrono::milliseconds(0), settled, nullptr) && idle;
+  return idle;
+}
+
+void Devices::go_on() {
+  for (auto& device : devices_) services::go_on(*device);
+}
+
 void Devices::reset() {
   for (auto& device : devices_) {
     const nacre_device_ops& ops = ops_of(*device);

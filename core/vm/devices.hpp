@@ -1,6 +1,8 @@
 // The devices of a machine: made by driver name, placed by the machine, taken away again.
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -31,8 +33,8 @@ class Devices {
   // default what has the device's id.
   Result<nacre_instance*> hot_add(const std::string& driver, const std::string& id, Properties properties);
   // Takes it away while the guest runs, with what stood behind it where its slot is replaceable; a device on PCI only
-  // when the guest has let go, or at once by `force`, with what shares its slot. DEVICE_DELETED tells when it is gone.
-  // Fails for one that the guest was asked for and has not answered.
+  // when the guest has let go, or at once by `force`, with what shares its slot; any only when its requests at the host
+  // have ended. DEVICE_DELETED tells when it is gone. Fails for one that the guest was asked for and has not answered.
   Status remove(const std::string& id, bool force = false);
   // The guest has let go of this vCPU: the device that it is goes.
   void ejected(uint32_t vcpu);
@@ -56,6 +58,10 @@ class Devices {
   // Those that have a bootindex, in its order.
   std::vector<const nacre_instance*> in_boot_order() const;
 
+  // Whether nothing is under way at the host for any of them: a reset does not wait. They ask nothing more of it, until
+  // they are reset or go_on(). Otherwise `settled` comes on any thread when it is worth asking again.
+  bool hold(const std::function<void()>& settled);
+  void go_on();
   // [vCPUs parked] Every device that is not on a virtio bus, as at power-on.
   void reset();
   // Presses the power button of every device that has one; false when none has.
@@ -71,6 +77,7 @@ class Devices {
   Error failure(const nacre_instance& instance, const char* function, nacre_status code, const std::string& words);
   void undo(nacre_instance& instance, bool realized);
   void take_out(nacre_instance& device);
+  void remove_settled(const std::string& id, std::chrono::milliseconds patience);
   Status ask_for(nacre_instance& device, bool force);
   void tell_of_removal(const std::string& id, const std::string& path);
   void tell_of_resize();

@@ -48,6 +48,15 @@ Status Disks::remove(const std::string& id) {
   return {};
 }
 
+std::string Disks::unanswered() const {
+  std::string words;
+  for (const auto& [id, disk] : disks_)
+    if (uint32_t n = disk.backend->under_way())
+      words += fmt::format("{}drive '{}', which has not answered {} request{}", words.empty() ? "" : ", ", id, n,
+                           n == 1 ? "" : "s");
+  return words.empty() ? "the host" : words;
+}
+
 void Disks::give_back(const std::string& id) {
   if (Disk* disk = find(id)) disk->user.clear();
 }

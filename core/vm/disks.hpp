@@ -32,6 +32,8 @@ class Disks {
   // Closes it. Fails when there is none of that id or a device has it.
   Status remove(const std::string& id);
 
+  // "drive 'a', which has not answered 3 requests", of all that have some under way.
+  std::string unanswered() const;
   // In the order in which they came.
   const std::vector<std::pair<std::string, Disk>>& all() const { return disks_; }
 

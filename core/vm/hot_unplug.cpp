@@ -4,16 +4,22 @@
 
 #include "core/bus/pci/root_port.hpp"
 #include "core/vm/devices.hpp"
+#include "core/vm/host/services.hpp"
 #include "core/vm/virtual_machine.hpp"
 
 namespace nacre {
 namespace {
 
 constexpr const char* kPath = "/machine/peripheral/";
+constexpr std::chrono::milliseconds kPatience{200};  // with a disk: what is quick is gone with the command's answer
 
 const pci::PciBus* bus_of(nacre_instance& device) {
   const pci::PciFunction* function = device.pci_function();
   return function ? function->bus() : nullptr;
+}
+
+pci::RootPort* port_of(const pci::PciBus& bus) {
+  return dynamic_cast<pci::RootPort*>(bus.bridge());
 }
 
 }  // namespace
@@ -31,6 +37,7 @@ Status Devices::remove(const std::string& id, bool force) {
   if (!device) return Error{fmt::format("Device {} not found", id), ErrorClass::DeviceNotFound};
   if (!(device->type->flags & NACRE_TYPE_HOTPLUGGABLE))
     return fail("{} cannot be removed while the guest runs: its driver is not hot-pluggable.", device->name());
+  if (device->leaving) return fail("Device {} is already in the process of unplug", id);
   if (device->pci_function()) return ask_for(*device, force);
   if (device->placement.kind == NACRE_PLACE_CPU) {
     if (force)
@@ -48,6 +55,17 @@ Status Devices::remove(const std::string& id, bool force) {
     tell_of_resize();
     return {};
   }
+  device->leaving = true;
+  remove_settled(id, kPatience);
+  return {};
+}
+
+// With requests under way that the host does not answer, it waits for them without the main loop.
+void Devices::remove_settled(const std::string& id, std::chrono::milliseconds patience) {
+  nacre_instance* device = find(id);
+  if (!device || !device->leaving) return;
+  auto again = [this, id] { vm_.loop().post_alone([this, id] { remove_settled(id, std::chrono::milliseconds(0)); }); };
+  if (!services::hold(*device, patience, again, nullptr)) return;
   // Where a slot outlives its device, the device is all that a user has of the back end: both go together.
   std::string kind, back_end;
   if (auto behind = device->properties.back_end(); behind.id && vm_.replaceable_slots().has(device->placement.base)) {
@@ -58,21 +76,16 @@ Status Devices::remove(const std::string& id, bool force) {
   if (kind == "block") (void)vm_.disks().remove(back_end);
   if (kind == "net") (void)vm_.netdevs().remove(back_end);
   tell_of_removal(id, id);
-  return {};
 }
 
 Status Devices::ask_for(nacre_instance& device, bool force) {
   const pci::PciBus& bus = *bus_of(device);
-  auto* port = dynamic_cast<pci::RootPort*>(bus.bridge());
+  pci::RootPort* port = port_of(bus);
   if (!port) return fail("No hot plug controller found for bus {} when unplug request", bus.id());
   if (force) {
-    pci::PciHost& host = vm_.platform().pci()->host();
-    host.change([&] { port->surprise(); });
+    vm_.platform().pci()->host().change([&] { port->surprise(); });
     // After the command's answer, as for one that the guest lets go.
-    vm_.loop().post_alone([this, &host, port, name = bus.id()] {
-      switched_off(name);
-      host.change([&] { port->leave_remains(); });
-    });
+    vm_.loop().post_alone([this, name = bus.id()] { switched_off(name); });
     return {};
   }
   auto asked = vm_.platform().pci()->host().change([&] { return port->request_unplug(); });
@@ -82,16 +95,22 @@ Status Devices::ask_for(nacre_instance& device, bool force) {
 }
 
 void Devices::switched_off(const std::string& bus) {
+  pci::RootPort* port = nullptr;
   for (;;) {
     auto below = std::find_if(devices_.begin(), devices_.end(), [&](auto& device) {
       const pci::PciBus* own = bus_of(*device);
       return own && own->id() == bus;
     });
-    if (below == devices_.end()) return;
+    if (below == devices_.end()) break;
+    auto again = [this, bus] { vm_.loop().post_alone([this, bus] { switched_off(bus); }); };
+    if (!services::hold(**below, kPatience, again, nullptr)) return;
+    port = port_of(*bus_of(**below));
     const std::string id = (*below)->id;
     take_out(**below);
     tell_of_removal(id, kPath + id);
   }
+  // Of what was taken away by force; otherwise there are none.
+  if (port) vm_.platform().pci()->host().change([&] { port->leave_remains(); });
 }
 
 void Devices::ejected(uint32_t vcpu) {

@@ -1,6 +1,7 @@
 // What the handle `nacre_instance` of the plugin contract stands for: one device, one back end, or the machine.
 #pragma once
 
+#include <nacre/abi/block.h>
 #include <nacre/abi/entry.h>
 #include <nacre/abi/machine.h>
 
@@ -54,6 +55,7 @@ struct nacre_instance {
   std::vector<std::unique_ptr<nacre_irq>> irqs;
   std::vector<std::unique_ptr<nacre_mmio_region>> regions;
   std::unique_ptr<nacre_virtio> virtio;
+  std::vector<nacre_block*> disks;                 // that it has open
   std::function<void()> powerdown;                 // the power button, see lifecycle.h
   std::vector<uint64_t> memory_subscriptions;      // of GuestMemory::subscribe
   std::vector<std::string> commands;               // QMP commands that it has added
@@ -80,6 +82,7 @@ struct nacre_instance {
   std::vector<std::unique_ptr<nacre::pci::PciFunction>> functions;
   nacre_placement placement{};
   bool placed = false;
+  bool leaving = false;  // it goes when its requests at the host have ended
 
   // What a guest sees of it on PCI, or NULL.
   nacre::pci::PciFunction* pci_function() const {

@@ -4,6 +4,9 @@
 #include "core/vm/virtual_machine.hpp"
 
 namespace nacre {
+namespace {
+constexpr std::chrono::seconds kPatience{2};
+}
 
 const char* to_string(RunState state) {
   switch (state) {
@@ -28,7 +31,11 @@ void LifeCycle::start(bool paused) {
 Status LifeCycle::stop() {
   if (!vm_.has_platform()) return fail("this program runs no machine (-machine none).");
   if (state_ != RunState::Running) return fail("The VM is not running: it is {}.", to_string(state_));
-  vm_.platform().pause();
+  if (!vm_.platform().pause(kPatience)) {
+    if (!reset_waits_) vm_.platform().resume();
+    return fail("a vCPU resets a device and waits for {}; the guest runs on, try again when it is there.",
+                vm_.disks().unanswered());
+  }
   // A guest that ended itself while it was being paused is not paused.
   if (state_ == RunState::Running) {
     state_ = RunState::Paused;
@@ -45,16 +52,28 @@ Status LifeCycle::cont() {
   if (Status booted = vm_.boot(); !booted) return booted;
   state_ = RunState::Running;
   if (events_) events_->resumed();
-  vm_.platform().resume();
+  if (!reset_waits_) vm_.platform().resume();
   return {};
 }
 
 Status LifeCycle::reset(bool by_guest) {
   if (state_ == RunState::Shutdown || !vm_.has_platform()) return fail("there is no running machine to reset.");
+  // From here on the guest stands still: one that has asked for a reset tries other ways to it, as a triple fault. Only
+  // a vCPU that waits for a disk itself is waited for below.
+  (void)vm_.platform().pause(kPatience);
+  // What is under way at the host would be waited for. It is so without the main loop, and the guest is reset then.
+  const bool settled = vm_.devices().hold(
+      [this, by_guest] { vm_.loop().post_alone([this, by_guest] { (void)(reset_waits_ && reset(by_guest)); }); });
+  if (!settled) {
+    if (!std::exchange(reset_waits_, true)) log::warn("vm", "the reset waits for {}.", vm_.disks().unanswered());
+    return {};
+  }
+  reset_waits_ = false;
   bool resume = state_ == RunState::Running;
   vm_.platform().pause();
   reset_requested_ = false;
   Status done = vm_.reset();
+  vm_.devices().go_on();
   if (!done) {
     log::error("vm", "the reset failed: {}", done.error().message);
     state_ = RunState::InternalError;

@@ -60,6 +60,7 @@ class LifeCycle : public GuestEvents {
   VirtualMachine& vm_;
   LifeCycleEvents* events_ = nullptr;
   RunState state_ = RunState::Prelaunch;
+  bool reset_waits_ = false;                  // for requests at the host
   std::atomic<bool> reset_requested_{false};  // and not reset since
 };
 

@@ -134,17 +134,23 @@ Status Platform::create_vcpus() {
 }
 
 Status Platform::create_vcpu(uint32_t index) {
-  Result<std::unique_ptr<kvm::Vcpu>> vcpu = kvm::Vcpu::create(*kvm_, *vm_, index);
-  if (!vcpu) return vcpu.error();
+  // One whose beginning has failed for lack of memory is there to be begun again.
+  std::unique_ptr<kvm::Vcpu>& vcpu = begun_[index];
+  if (!vcpu) {
+    Result<std::unique_ptr<kvm::Vcpu>> made = kvm::Vcpu::make(*kvm_, *vm_, index);
+    if (!made) return made.error();
+    vcpu = std::move(*made);
+  }
+  if (Status mapped = vcpu->map(*kvm_); !mapped) return mapped;
   const bool tsc_deadline = vm_->check_extension(KVM_CAP_TSC_DEADLINE_TIMER) > 0;
   std::vector<kvm_cpuid_entry2> cpuid = kvm::guest_cpuid(supported_cpuid_, index, options_.topology, tsc_deadline);
   if (Status changed = kvm::change_features(cpuid, options_.cpu_features); !changed) return changed;
-  if (Status set = kvm::set_cpuid(**vcpu, cpuid); !set) return set;
-  Result<kvm::PowerOnState> state = kvm::PowerOnState::capture(*kvm_, **vcpu);
+  if (Status set = kvm::set_cpuid(*vcpu, cpuid); !set) return set;
+  Result<kvm::PowerOnState> state = kvm::PowerOnState::capture(*kvm_, *vcpu);
   if (!state) return state.error();
-  if (Status booted = kvm::boot_vcpu(**vcpu); !booted) return booted;
+  if (Status booted = kvm::boot_vcpu(*vcpu); !booted) return booted;
   power_on_.emplace(index, std::move(*state));
-  return vcpus_->add(std::move(*vcpu));
+  return vcpus_->add(std::move(vcpu));
 }
 
 Status Platform::plug_vcpu(uint32_t index) {
@@ -185,9 +191,9 @@ uint32_t Platform::take_memslot() {
   return slot;
 }
 
-void Platform::pause() {
+bool Platform::pause(std::chrono::nanoseconds timeout) {
   vcpus_->request_pause();
-  loop_.run_posted_until([this] { return vcpus_->all_paused(); });
+  return loop_.run_posted_until([this] { return vcpus_->all_paused(); }, timeout);
 }
 
 Status Platform::reset() {

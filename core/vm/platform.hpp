@@ -96,8 +96,8 @@ class Platform : public kvm::ExitHandler {
   uint32_t max_vcpus() const { return options_.max_vcpus; }
   const kvm::CpuTopology& topology() const { return options_.topology; }
 
-  // Parks all vCPUs and waits until they are; posted calls are served meanwhile.
-  void pause();
+  // Parks all vCPUs and waits until they are; posted calls are served meanwhile. False when the time is over first.
+  bool pause(std::chrono::nanoseconds timeout = EventLoop::kForever);
   void resume() { vcpus_->resume(); }
   // With the vCPUs parked: interrupt controllers, vCPUs, virtio devices and PCI functions as at power-on.
   Status reset();
@@ -134,7 +134,8 @@ class Platform : public kvm::ExitHandler {
   kvm::Waiter waiter() const;
 
   std::vector<kvm_cpuid_entry2> supported_cpuid_;
-  std::map<uint32_t, kvm::PowerOnState> power_on_;  // of each vCPU that exists
+  std::map<uint32_t, std::unique_ptr<kvm::Vcpu>> begun_;  // and not given to vcpus_ yet
+  std::map<uint32_t, kvm::PowerOnState> power_on_;        // of each vCPU that exists
   std::vector<std::unique_ptr<virtio::MmioWindow>> windows_;
   std::unique_ptr<PciTree> pci_;
   std::set<uint32_t> lines_;

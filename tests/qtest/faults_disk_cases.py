@@ -5,6 +5,7 @@ import contextlib
 import errno
 import pathlib
 import random
+import signal
 import struct
 import tempfile
 import threading
@@ -12,14 +13,16 @@ import time
 
 import fault_disk
 import figures
+import pci
 import qtest
+import root_port_cases
 from bench import case, check
 from blk_cases import DISCARD, F_FLUSH, FLUSH, IOERR, OK, READ, WRITE
 from devices import BUFFERS
 from fault_disk import FaultDisk
 from known_faults import must_idle
-from known_faults_host_cases import Monitor
-from virtio import VERSION_1, Mmio
+from known_faults_host_cases import PORT, Monitor
+from virtio import ACKNOWLEDGE, VERSION_1, Mmio, PciTransport
 
 NEEDS = ("fuse", fault_disk.possible)
 BYTES, BLOCK = 256 << 10, 4096
@@ -36,11 +39,16 @@ class Driver:
 
     PLACES = 16
 
-    def __init__(self, vm, features=VERSION_1 | F_FLUSH, capacity=BYTES, at=BUFFERS):
+    def __init__(self, vm, features=VERSION_1 | F_FLUSH, capacity=BYTES, at=BUFFERS, transport=None):
         self.vm, self.at = vm, at
-        slot = next(slot for slot in range(Mmio.SLOTS) if vm.readl(Mmio.BASE + slot * Mmio.STRIDE + 8) == 2 and
-                    vm.readl(Mmio.BASE + slot * Mmio.STRIDE + 0x100) == capacity // 512)
-        self.transport = Mmio(vm, 2, slot)
+        if transport:
+            self.transport = transport
+        elif functions := pci.find(vm, 0x1af4, 0x1040 + 2):
+            self.transport = PciTransport(vm, functions[0])
+        else:
+            slot = next(slot for slot in range(Mmio.SLOTS) if vm.readl(Mmio.BASE + slot * Mmio.STRIDE + 8) == 2 and
+                        vm.readl(Mmio.BASE + slot * Mmio.STRIDE + 0x100) == capacity // 512)
+            self.transport = Mmio(vm, 2, slot)
         self.ring, = self.transport.start(features, (0,), at=at + 0x200000)
         self.under_way = {}  # head -> place
         self.free = list(range(self.PLACES))
@@ -91,12 +99,15 @@ def block_of(number):
 
 
 @contextlib.contextmanager
-def faulty(nacre, plugins, engine, *more, **how):
+def faulty(nacre, plugins, engine, *more, machine="microvm", **how):
     """A machine whose disk is a FaultDisk: yields (vm, disk). At the end it must be alive, unless it was killed."""
     with tempfile.TemporaryDirectory(prefix="nacre-fault-") as name, FaultDisk(pathlib.Path(name) / "disk", BYTES,
                                                                                      **how) as disk:
-        vm = qtest.Machine(nacre, plugins, ["-machine", "microvm", "-drive", f"id=d,file={name}/disk,discard=unmap,{engine}",
-                                            "-device", "virtio-blk-device,drive=d,id=d", *more])
+        words = {"microvm": ["-machine", "microvm", "-device", "virtio-blk-device,drive=d,id=d"],
+                 "q35": ["-machine", "q35", "-device", "virtio-blk-pci,bus=pcie.0,addr=0x2,drive=d,id=d"],
+                 "port": ["-machine", "q35", *PORT, "-device", "virtio-blk-pci,bus=pcie.1,addr=0x0,drive=d,id=d"]}[machine]
+        vm = qtest.Machine(nacre, plugins, [*words[:2], "-drive", f"id=d,file={name}/disk,discard=unmap,{engine}", *words[2:],
+                                            *more])
         try:
             yield vm, disk
             if vm.process.poll() is None:
@@ -301,9 +312,9 @@ def vanishes(nacre, plugins):
     report("vanishes", faults)
 
 
-def _fill(vm, disk, name="read"):
+def _fill(vm, disk, name="read", driver=None):
     """Requests under way that the disk does not answer."""
-    driver = Driver(vm)
+    driver = driver or Driver(vm)
     disk.data[:] = b"".join(block_of(block + 1) for block in range(BYTES // BLOCK))
     disk.hold(name)
     kind, how = {"read": (READ, {"room": BLOCK}), "write": (WRITE, {"data": block_of(9)})}[name]
@@ -346,8 +357,8 @@ def slow(nacre, plugins):
 
 @case
 def slow_and_taken_away(nacre, plugins):
-    """device_del, system_reset, the guest's own reset, and the end by quit or SIGTERM wait for the requests under way,
-    and are done when the disk has answered."""
+    """device_del, system_reset, the guest's own reset, and the end by quit or SIGTERM are done when the disk has answered
+    the requests under way."""
     faults = []
     for engine in ASYNCHRONOUS:
         for what in ("device_del", "system_reset", "reset", "quit", "SIGTERM"):
@@ -363,6 +374,8 @@ def slow_and_taken_away(nacre, plugins):
                     driver.transport.reset()
                 else:
                     monitor.done(what, **({"id": "d"} if what == "device_del" else {}))
+                if what == "system_reset":
+                    monitor.wait_for("RESET")
                 if what in ("quit", "SIGTERM"):
                     check(vm.process.wait(qtest.SECONDS) == 0, f"{engine}: ends with {vm.process.returncode}")
                 elif what == "device_del":
@@ -375,3 +388,155 @@ def slow_and_taken_away(nacre, plugins):
                 check(bytes(disk.data[:8 * BLOCK]) == block_of(9) * 8, f"{engine}: {what}: writes under way are lost")
                 faults.append(disk.faults)
     report("slow_and_taken_away", faults)
+
+
+def _quickly(monitor, command, **arguments):
+    """Carries the command out; a disk that does not answer may keep nobody waiting."""
+    begin = time.monotonic()
+    answer = monitor.execute(command, **arguments)
+    check(time.monotonic() - begin < 2, f"{command} takes {time.monotonic() - begin:.1f} s")
+    return answer
+
+
+def _is_served(vm, monitor, engine, after):
+    """With a disk that does not answer, for some time."""
+    for _ in range(5):
+        check("return" in _quickly(monitor, "query-status"), f"{engine}: after {after}, query-status")
+        time.sleep(0.05)
+    must_idle(vm, f"{engine}: {after} that waits for a disk")
+
+
+@case
+def never_answers(nacre, plugins):
+    """device_del and system_reset are answered at once while a disk does not answer, management goes on, and they are
+    done when it does: no request is lost, and none is under way when the disk is gone."""
+    faults = []
+    for engine in ASYNCHRONOUS:
+        with faulty(nacre, plugins, engine, asynchronous=True) as (vm, disk):
+            monitor = Monitor(vm)
+            driver, places = _fill(vm, disk, "write")
+            check("return" in _quickly(monitor, "device_del", id="d"), f"{engine}: device_del is refused")
+            _is_served(vm, monitor, engine, "device_del")
+            says = _quickly(monitor, "device_del", id="d")["error"]["desc"]
+            check("already" in says, f"{engine}: a second device_del is refused with: {says}")
+            says = _quickly(monitor, "blockdev-del", **{"node-name": "d"})["error"]["desc"]
+            check("in use" in says, f"{engine}: blockdev-del is refused with: {says}")
+            check(not driver.done(), f"{engine}: a request was answered that the disk has not")
+            reads = disk.counts["read"]
+            late = driver.submit(READ, 20, room=BLOCK)
+            vm.settle()
+            check(disk.counts["read"] == reads, f"{engine}: a disk that is to go is asked for more")
+            check("DEVICE_DELETED" not in monitor.events, f"{engine}: a disk with requests under way is gone")
+            disk.release()
+            monitor.wait_for("DEVICE_DELETED")
+            ended = driver.wait_all()
+            check({place: ended[place] for place in places} == dict.fromkeys(places, OK), f"{engine}: ended with {ended}")
+            check(ended[late] == IOERR and disk.counts["read"] == reads, f"{engine}: the late one ended with {ended}")
+            check(bytes(disk.data[:8 * BLOCK]) == block_of(9) * 8, f"{engine}: writes under way are lost")
+            faults.append(disk.faults)
+        with faulty(nacre, plugins, engine, asynchronous=True) as (vm, disk):
+            monitor = Monitor(vm)
+            _fill(vm, disk, "write")
+            for _ in range(2):
+                check("return" in _quickly(monitor, "system_reset"), f"{engine}: system_reset is refused")
+            _is_served(vm, monitor, engine, "system_reset")
+            check("RESET" not in monitor.events, f"{engine}: a reset with requests under way is done")
+            check("the reset waits for drive 'd'" in vm.log(), f"{engine}: the log does not say why: {vm.log()}")
+            disk.release()
+            monitor.wait_for("RESET")
+            vm.settle()
+            check("RESET" not in monitor.events, f"{engine}: two resets are done")
+            check(bytes(disk.data[:8 * BLOCK]) == block_of(9) * 8, f"{engine}: writes under way are lost")
+            check(Driver(vm).one(READ, 0, room=BLOCK) == (OK, block_of(9)), f"{engine}: after the reset, a read")
+            faults.append(disk.faults)
+    report("never_answers", faults)
+
+
+@case
+def never_answers_a_reset_by_the_driver(nacre, plugins):
+    """A driver on PCI that resets a disk which does not answer reads another status than 0 until it has, and the machine
+    goes on."""
+    faults = []
+    for engine in ASYNCHRONOUS:
+        for then in ("device_status", "system_reset"):
+            with faulty(nacre, plugins, engine, machine="q35", asynchronous=True) as (vm, disk):
+                monitor = Monitor(vm)
+                driver, _ = _fill(vm, disk, "write")
+                driver.transport.set_status(0)
+                check(driver.transport.status() != 0, f"{engine}: reset with requests under way")
+                for status in (ACKNOWLEDGE, 0):
+                    driver.transport.set_status(status)
+                _is_served(vm, monitor, engine, "a reset by the driver")
+                check(driver.transport.status() != 0, f"{engine}: reset with requests under way")
+                if then == "system_reset":
+                    check("return" in _quickly(monitor, then), f"{engine}: {then} is refused")
+                    _is_served(vm, monitor, engine, then)
+                disk.release()
+                if then == "system_reset":
+                    monitor.wait_for("RESET")
+                    driver.transport.function.map_bars()
+                vm.wait_for(lambda: driver.transport.status() == 0, f"{engine}, {then}: the end of the reset")
+                check(bytes(disk.data[:8 * BLOCK]) == block_of(9) * 8, f"{engine}: writes under way are lost")
+                check(Driver(vm).one(READ, 0, room=BLOCK) == (OK, block_of(9)), f"{engine}, {then}: a read after that")
+                faults.append(disk.faults)
+    report("never_answers_a_reset_by_the_driver", faults)
+
+
+@case
+def never_answers_below_a_port(nacre, plugins):
+    """A guest switches off the slot of a disk that does not answer: the disk goes when it has."""
+    faults = []
+    for engine in ASYNCHRONOUS:
+        with faulty(nacre, plugins, engine, machine="port", asynchronous=True) as (vm, disk):
+            monitor, port = Monitor(vm), root_port_cases.Port(vm)
+            port.open_window(pci.WINDOW + 32 * 0x100000)  # where Function.map_bars() puts what is on bus 1
+            driver = Driver(vm, transport=PciTransport(vm, pci.Function(vm, 1, 0)))
+            _fill(vm, disk, "write", driver)
+            check("return" in _quickly(monitor, "device_del", id="d"), f"{engine}: device_del is refused")
+            port.control(root_port_cases.SWITCHED_OFF | root_port_cases.POWER_OFF)
+            _is_served(vm, monitor, engine, "a slot that was switched off")
+            check("DEVICE_DELETED" not in monitor.events, f"{engine}: a disk with requests under way is gone")
+            disk.release()
+            monitor.wait_for("DEVICE_DELETED")
+            check(bytes(disk.data[:8 * BLOCK]) == block_of(9) * 8, f"{engine}: writes under way are lost")
+            check(not root_port_cases.below(vm), f"{engine}: the disk is there still")
+            faults.append(disk.faults)
+    report("never_answers_below_a_port", faults)
+
+
+@case
+def never_answers_at_the_end(nacre, plugins):
+    """SIGTERM, SIGINT and quit wait 5 s for a disk that does not answer. Then the machine ends without it and says so;
+    what was flushed is in the image, and no socket is left."""
+    faults = []
+    with contextlib.ExitStack() as stack:
+        vms = []
+        for engine in ASYNCHRONOUS:
+            for way in ("SIGTERM", "SIGINT", "quit"):
+                vm, disk = stack.enter_context(faulty(
+                    nacre, plugins, engine, "-chardev", "socket,id=c,path=SCRATCH/line,server,nowait", "-serial", "chardev:c",
+                    asynchronous=True))
+                driver = Driver(vm)
+                check(driver.one(WRITE, 40, block_of(40))[0] == OK and driver.one(FLUSH)[0] == OK, f"{engine}: a flush")
+                vms.append((engine, way, vm, disk))
+                _fill(vm, disk, "write")
+        begin = time.monotonic()
+        for _, way, vm, _ in vms:
+            if way == "quit":
+                Monitor(vm).done("quit")
+            else:
+                vm.process.send_signal(getattr(signal, way))
+        for engine, way, vm, disk in vms:
+            vm.wait_for(lambda: "ends without them" in vm.log(), f"{engine}, {way}: the end of its patience")
+            took = time.monotonic() - begin
+            check(4 < took < 12, f"{engine}: {way} waits {took:.1f} s for the disk")
+            said = [line for line in vm.log().splitlines() if "ERROR" in line]
+            check(len(said) == 1 and "drive 'd'" in said[0] and "8 requests" in said[0] and "flush" in said[0],
+                  f"{engine}: {way} says {said}")
+            vm.wait_for(lambda: not vm.qmp.exists() and not (vm.scratch / "line").exists(), f"{engine}: no sockets left")
+            # A thread that waits inside the kernel ends when that lets go of it, as after SIGKILL.
+            disk.release()
+            check(vm.process.wait(qtest.SECONDS) == 1, f"{engine}: {way} ends with {vm.process.returncode}")
+            check(bytes(disk.safe[40 * BLOCK:41 * BLOCK]) == block_of(40), f"{engine}: what was flushed is lost")
+            faults.append(disk.faults)
+    report("never_answers_at_the_end", faults)

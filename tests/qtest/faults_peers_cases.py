@@ -16,7 +16,7 @@ import qtest
 from bench import case, check
 from devices import BUFFERS
 from faults_host_cases import hot_plugs, state
-from known_faults import machine, must_idle
+from known_faults import USER_NETWORKS, machine, must_idle
 from known_faults_host_cases import Monitor
 from virtio import NEEDS_RESET, VERSION_1, Mmio, PciTransport
 
@@ -159,3 +159,57 @@ def passt_killed(nacre, plugins):
             check(state(vm, monitor) == before, f"{number + 1} networks leave {state(vm, monitor)}, not {before}")
             check(not children(vm), f"the children {children(vm)} are left")
     figures.tell("faults", "passt_killed", rounds, "kills")
+
+
+def helper_of(vm):
+    """The process that starts programs for a machine that may not."""
+    found = [child for child in children(vm) if pathlib.Path(f"/proc/{child}/comm").read_text().strip() == "nacre-passt"]
+    check(len(found) == 1, f"the machine has the helpers {found}")
+    return found[0]
+
+
+@case
+def the_helper_killed_or_stopped(nacre, plugins):
+    """Within the sandbox, the process that starts passt is killed, or hangs: the networks that are there work on and can be
+    taken away, others are refused in one sentence, and the machine waits for it once."""
+    for how in (signal.SIGKILL, signal.SIGSTOP):
+        with contextlib.ExitStack() as afterwards:
+            with machine(nacre, plugins, "-machine", "microvm", *USER_NETWORKS) as vm:
+                helper = helper_of(vm)
+                afterwards.callback(_go_on, helper)
+                _without_its_helper(vm, helper, how)
+                begin = time.monotonic()
+            check(vm.process.returncode == 0 and time.monotonic() - begin < 3,
+                  f"{how.name}: ends with {vm.process.returncode} after {time.monotonic() - begin:.1f} s")
+    figures.tell("faults", "the_helper_killed_or_stopped", 2, "signals")
+
+
+def _go_on(process):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGCONT)
+
+
+def _without_its_helper(vm, helper, how):
+    monitor = Monitor(vm)
+    plug = hot_plugs(vm.scratch)["network"]
+    check(plug.make(monitor) is None, "the network cannot be plugged")
+    os.kill(helper, how)
+    transport = Mmio(vm, 1, next(slot for slot in range(Mmio.SLOTS) if vm.readl(Mmio.BASE + slot * Mmio.STRIDE + 8) == 1))
+    receiving, ring = transport.start(VERSION_1, (0, 1))
+    receiving.offer(*[receiving.chain([(BUFFERS + 0x100000 + 2048 * head, 2048, True)], head) for head in range(16)])
+    ring.offer(ring.chain(NET.parts(vm)))
+    transport.notify(1)
+    ring.wait()
+    vm.wait_for(receiving.is_used, "passt's answer")
+    for turn in range(3):
+        begin = time.monotonic()
+        says = monitor.execute("netdev_add", id=f"m{turn}", type="user")["error"]["desc"]
+        took = time.monotonic() - begin
+        check("helper" in says and says.endswith("."), f"{how.name}: a network is refused with: {says}")
+        check(took < (3 if turn == 0 else 0.5), f"{how.name}: refusal {turn} takes {took:.1f} s")
+    begin = time.monotonic()
+    plug.remove(monitor)
+    check(time.monotonic() - begin < 0.5, f"{how.name}: device_del takes {time.monotonic() - begin:.1f} s")
+    check(vm.log().count("the helper process that starts passt") == 1, f"{how.name}: the log says {vm.log()}")
+    must_idle(vm, f"a helper after {how.name}")
+    check(monitor.done("query-status")["running"], "the machine does not run")

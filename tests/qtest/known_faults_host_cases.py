@@ -78,11 +78,11 @@ def row_02_links_in_place_of_files(nacre, plugins):
                    "-qmp": lambda path: ["-qmp", f"unix:{path},server,nowait"],
                    "-qtest": lambda path: [],
                    "-chardev socket": lambda path: ["-chardev", f"socket,id=c,path={path},server,nowait", "-serial",
-                                                    "chardev:c"]}
+                                                    "chardev:c"],
+                   "-chardev file": lambda path: ["-chardev", f"file,id=c,path={path}", "-serial", "chardev:c"],
+                   "-serial file": lambda path: ["-serial", f"file,path={path}"]}
         for name, make in options.items():
             for kind in ("a link", "a link to nothing", "a hard link"):
-                if (name, kind) == ("-D", "a hard link"):
-                    continue  # below
                 path = where / "place"
                 if kind == "a hard link":
                     os.link(victim, path)
@@ -96,6 +96,36 @@ def row_02_links_in_place_of_files(nacre, plugins):
                 check(path.is_symlink() or path.stat().st_ino == victim.stat().st_ino,
                       f"{kind} at the place of {name} is gone")
                 path.unlink()
+
+
+@case
+def row_02_output_goes_where_it_is_told(nacre, plugins):
+    """A console's output goes to a file, which is emptied first, to a named pipe, to a device, and to what standard output is,
+    by each of its names."""
+    def says(path):
+        """What it says to a console there."""
+        with machine(nacre, plugins, "-machine", "microvm", "-serial", f"file,path={path}") as vm:
+            for byte in b"out":
+                vm.outb(0x3f8, byte)
+            return vm.log()
+
+    with tempfile.TemporaryDirectory(prefix="nacre-links-") as name:
+        where = pathlib.Path(name)
+        (where / "file").write_bytes(b"of before, and longer")
+        says(where / "file")
+        check((where / "file").read_bytes() == b"out", f"the file holds {(where / 'file').read_bytes()}")
+        os.mkfifo(where / "pipe")
+        (where / "link").symlink_to("pipe")
+        for path in (where / "pipe", where / "link"):
+            reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            says(path)
+            check(os.read(reader, 100) == b"out", f"what {path.name} leads to has not got the output")
+            os.close(reader)
+        says("/dev/null")
+        for path in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+            check("out" in says(path), f"{path} does not get the output")
+        (where / "device").symlink_to("/dev/null")
+        says(where / "device")
 
 
 @case

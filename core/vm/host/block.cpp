@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/backend/block_channel.hpp"
 #include "core/vm/host/services.hpp"
 #include "core/vm/virtual_machine.hpp"
@@ -22,12 +24,14 @@ nacre_status open(nacre_instance* instance, const char* id, nacre_block_complete
     return finish(channel.error(), slot, NACRE_IO);
   }
   *block = new nacre_block{instance, id, std::move(*channel)};
+  instance->disks.push_back(*block);
   return NACRE_OK;
 }
 
 void close(nacre_block* block) noexcept {
   // The channel takes its watches off the loop, which must be the loop's own thread's work.
   block->instance->loop->call([&] { block->channel.reset(); });
+  std::erase(block->instance->disks, block);
   block->instance->vm.disks().give_back(block->id);
   delete block;
 }
@@ -45,6 +49,22 @@ void drain(nacre_block* block) noexcept {
 }
 
 }  // namespace
+
+bool hold(nacre_instance& instance, std::chrono::milliseconds patience, const std::function<void()>& settled,
+          const void* owner) {
+  bool idle = true;
+  instance.loop->call([&] {
+    idle = std::all_of(instance.disks.begin(), instance.disks.end(),
+                       [&](nacre_block* block) { return block->channel->hold(patience, settled, owner); });
+  });
+  return idle;
+}
+
+void go_on(nacre_instance& instance) {
+  instance.loop->call([&] {
+    for (nacre_block* block : instance.disks) block->channel->go_on();
+  });
+}
 
 const nacre_block_v1 kBlock{sizeof(nacre_block_v1), 0, open, close, info, submit, drain};
 

@@ -3,6 +3,9 @@
 
 #include <nacre/abi/registry.h>
 
+#include <chrono>
+#include <functional>
+
 #include "core/vm/instance.hpp"
 #include "core/vm/plugin_function.hpp"
 
@@ -36,6 +39,13 @@ void end_posts(nacre_instance& instance);
 
 // Takes back, after a device's destroy(), whatever it has not given back itself, and logs that.
 void take_back(nacre_instance& instance);
+
+// [any] The disks of the instance ask nothing more of the host, until the instance is reset or go_on(). True when
+// nothing is under way there, which the host is given so long for; else `settled` comes on the instance's loop when
+// that may be so, posted in the name of `owner`: ask again then.
+bool hold(nacre_instance& instance, std::chrono::milliseconds patience, const std::function<void()>& settled,
+          const void* owner);
+void go_on(nacre_instance& instance);
 
 // Removes a QMP command that the instance has added.
 void forget_command(nacre_instance& instance, std::string name);
