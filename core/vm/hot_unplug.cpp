@@ -42,9 +42,9 @@ Status Devices::remove(const std::string& id, bool force) {
   if (device->placement.kind == NACRE_PLACE_CPU) {
     if (force)
       return fail(
-          "{} cannot be taken from the guest by force: it may be at work. device_del without \"force\" asks the guest "
-          "to "
-          "give it up, and system_reset takes away one that it was asked for.",
+          "{} cannot be taken from the guest by force: it may be at work. device_del without \"force\" asks for it, "
+          "and "
+          "system_reset takes away one that was asked for.",
           device->name());
     if (vm_.machine().cpu_leaving(*device))
       return fail(
@@ -82,15 +82,16 @@ Status Devices::ask_for(nacre_instance& device, bool force) {
   const pci::PciBus& bus = *bus_of(device);
   pci::RootPort* port = port_of(bus);
   if (!port) return fail("No hot plug controller found for bus {} when unplug request", bus.id());
+  pci::PciHost& host = vm_.platform().pci()->host();
   if (force) {
-    vm_.platform().pci()->host().change([&] { port->surprise(); });
-    // After the command's answer, as for one that the guest lets go.
-    vm_.loop().post_alone([this, name = bus.id()] { switched_off(name); });
-    return {};
+    host.change([&] { port->surprise(); });
+  } else {
+    auto asked = host.change([&] { return port->request_unplug(); });
+    if (!asked) return fail("{}: {}", device.name(), asked.error().message);
+    if (*asked == pci::RootPort::Asked::Asked) return {};
   }
-  auto asked = vm_.platform().pci()->host().change([&] { return port->request_unplug(); });
-  if (!asked) return fail("{}: {}", device.name(), asked.error().message);
-  if (*asked == pci::RootPort::Asked::Off) switched_off(bus.id());
+  // After the command's answer, as for one that the guest lets go.
+  vm_.loop().post_alone([this, name = bus.id()] { switched_off(name); });
   return {};
 }
 
