@@ -206,10 +206,10 @@ def _without_its_helper(vm, helper, how):
         says = monitor.execute("netdev_add", id=f"m{turn}", type="user")["error"]["desc"]
         took = time.monotonic() - begin
         check("helper" in says and says.endswith("."), f"{how.name}: a network is refused with: {says}")
-        check(took < (3 if turn == 0 else 0.5), f"{how.name}: refusal {turn} takes {took:.1f} s")
+        check(took < (4 if turn == 0 else 1.5), f"{how.name}: refusal {turn} takes {took:.1f} s")
     begin = time.monotonic()
     plug.remove(monitor)
-    check(time.monotonic() - begin < 0.5, f"{how.name}: device_del takes {time.monotonic() - begin:.1f} s")
+    check(time.monotonic() - begin < 1.5, f"{how.name}: device_del takes {time.monotonic() - begin:.1f} s")
     check(vm.log().count("the helper process that starts passt") == 1, f"{how.name}: the log says {vm.log()}")
     must_idle(vm, f"a helper after {how.name}")
     check(monitor.done("query-status")["running"], "the machine does not run")
