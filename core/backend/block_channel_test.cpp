@@ -341,48 +341,6 @@ TEST_P(BlockEngine, DrainReturnsWithNothingInFlight) {
   EXPECT_EQ(driver.one(driver.make(NACRE_BLOCK_READ, 0, 512)), NACRE_OK);
 }
 
-TEST_P(BlockEngine, HoldsWhatComesUntilItMayGoOn) {
-  Driver driver(options(), *loop_);
-  std::vector<Request*> batch;
-  for (uint64_t i = 0; i < 100; ++i) batch.push_back(&driver.make(NACRE_BLOCK_READ, i * 4096, 4096));
-  driver.submit(batch);
-  EXPECT_TRUE(driver.channel().hold(
-      std::chrono::seconds(10), [] { ADD_FAILURE() << "it had settled"; }, nullptr));
-  EXPECT_EQ(driver.completed_count(), 100u);
-  Request& held = driver.make(NACRE_BLOCK_READ, 0, 512);
-  driver.submit({&held});
-  EXPECT_FALSE(loop_->run_posted_until([&] { return held.completions > 0; }, std::chrono::milliseconds(20)));
-  EXPECT_EQ(driver.backend().under_way(), 0u);
-  driver.channel().go_on();
-  driver.finish();
-  EXPECT_EQ(held.abi.status, NACRE_OK);
-
-  EXPECT_TRUE(driver.channel().hold(
-      std::chrono::seconds(0), [] {}, nullptr));
-  Request& given_up = driver.make(NACRE_BLOCK_READ, 0, 512);
-  driver.submit({&given_up});
-  driver.channel().drain();
-  EXPECT_EQ(given_up.abi.status, NACRE_BUSY);
-  EXPECT_EQ(driver.one(driver.make(NACRE_BLOCK_READ, 0, 512)), NACRE_OK);
-}
-
-TEST_P(BlockEngine, TellsWhenItHasSettled) {
-  Driver driver(options(), *loop_);
-  std::vector<Request*> batch;
-  for (uint64_t i = 0; i < 400; ++i) batch.push_back(&driver.make(NACRE_BLOCK_READ, i * 4096, 4096));
-  driver.submit(batch);
-  bool told = false;
-  auto tell = [&] {
-    told = true;
-    loop_->stop();
-  };
-  const bool settled = driver.channel().hold(std::chrono::seconds(0), tell, nullptr);
-  if (!settled) loop_->run();
-  EXPECT_NE(settled, told);
-  EXPECT_EQ(driver.completed_count(), 400u);
-  EXPECT_EQ(driver.backend().under_way(), 0u);
-}
-
 TEST_P(BlockEngine, LimitOfRequestsPerSecond) {
   BlockOptions wanted = options();
   wanted.iops_total = 100;

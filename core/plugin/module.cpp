@@ -59,6 +59,8 @@ Error load_failure(const std::string& words, int fd, uint64_t size, const Manife
   const std::string head = fmt::format("plugin '{}' cannot be loaded: ", manifest.id);
   if (size_t at = words.find(": cannot open shared object file"); at != std::string::npos) {
     std::string library = words.substr(0, at);
+    if (words.find("No such file or directory", at) == std::string::npos)  // too many open files, no permission
+      return fail("{}'{}' cannot be opened: {}.", head, library, words.substr(words.rfind(": ") + 2));
     std::vector<std::string> needed = needed_libraries(fd, size);
     bool direct = std::find(needed.begin(), needed.end(), library) != needed.end();
     return fail("{}it needs '{}', which is not installed.{}", head, library,

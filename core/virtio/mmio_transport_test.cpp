@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <cstring>
 #include <random>
 #include <thread>
@@ -210,35 +209,6 @@ TEST_F(MmioTransportTest, SurvivesRandomWrites) {
   set_queue(0, 16, 0x1000, 0x2000, 0x3000);
   write(kStatus, 15);
   EXPECT_EQ(read(kStatus), 15u);
-}
-
-// No driver looks whether a reset is done: the vCPU waits, and the device's loop does not.
-TEST_F(MmioTransportTest, AResetWaitsForWhatIsUnderWayBehindTheDevice) {
-  std::atomic<bool> idle{false}, asked{false}, done{false};
-  std::function<void()> settled;
-  device_->on_hold([&](std::function<void()> tell, const void*) {
-    if (idle) return true;
-    settled = std::move(tell);
-    asked = true;
-    return false;
-  });
-  negotiate();
-  set_queue(0, 256, 0x1000, 0x4000, 0x5000);
-  write(kStatus, 15);
-  std::thread vcpu([&] {
-    write(kStatus, 0);
-    done = true;
-    loop_->wake();
-  });
-  while (!asked) std::this_thread::yield();
-  EXPECT_FALSE(loop_->run_posted_until([&] { return done.load(); }, std::chrono::milliseconds(20)));
-  EXPECT_EQ(recorder_.resets, 0);
-  idle = true;
-  settled();
-  EXPECT_TRUE(loop_->run_posted_until([&] { return done.load(); }, std::chrono::seconds(10)));
-  vcpu.join();
-  EXPECT_EQ(read(kStatus), 0u);
-  EXPECT_EQ(recorder_.resets, 1);
 }
 
 // The device's loop is another thread; a vCPU's write waits for it.

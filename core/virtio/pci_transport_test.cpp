@@ -314,33 +314,6 @@ TEST_F(PciTransportTest, UnplugsWhileItWorks) {
   EXPECT_TRUE(listener_.attached.empty());
 }
 
-// §4.1.4.3.2: the driver waits until the status reads 0.
-TEST_F(PciTransportTest, AResetWaitsForWhatIsUnderWayBehindTheDevice) {
-  bool idle = false;
-  std::function<void()> settled;
-  device_->on_hold([&](std::function<void()> tell, const void*) {
-    settled = std::move(tell);
-    return idle;
-  });
-  negotiate();
-  set_queue(0);
-  put(0x14, 1, 15);
-  put(0x14, 1, 0);
-  put(0x14, 1, 1);
-  put(0x14, 1, 0);
-  EXPECT_EQ(status(), 15u);
-  const auto first = settled;
-  first();
-  EXPECT_EQ(status(), 15u);
-  EXPECT_EQ(recorder_.resets, 0);
-  idle = true;
-  first();
-  EXPECT_EQ(status(), 0u);
-  EXPECT_EQ(recorder_.resets, 1);
-  first();
-  EXPECT_EQ(recorder_.resets, 1);
-}
-
 // A vCPU maps and activates while the main thread serves its posts.
 TEST_F(PciTransportTest, WorksFromAnotherThread) {
   std::atomic<bool> done{false};

@@ -56,10 +56,10 @@ def _filters(guest, wanted):
 
 def every_thread_has_its_list(bench):
     """One filter on all threads, and one more on each that has a list of its own."""
-    with bench.start("test=spin every=20000", cpus=2, drive="direct=off,aio=threads",
+    with bench.start("test=iops,spin n=100 depth=4 every=20000", cpus=2, drive="direct=off,aio=threads",
                      more=["-object", "iothread,id=io0"]) as guest:
         guest.check_alive()
-        _filters(guest, {guest.bench.nacre.name: "1", "io0": "2", "CPU 0/KVM": "2", "CPU 1/KVM": "2"})
+        _filters(guest, {guest.bench.nacre.name: "1", "io0": "2", "CPU 0/KVM": "2", "CPU 1/KVM": "2", "block worker": "2"})
         check(all(mode == "2" and unprivileged == "1" for mode, _, unprivileged in _threads(guest).values()),
               f"a thread is not confined: {_threads(guest)}")
         guest.terminate()
