@@ -26,7 +26,7 @@ constexpr int kSocketInChild = 3;
 constexpr int kEndTries = 100;  // of 5 ms each
 constexpr int kDescriptors = 2;
 
-constexpr int kPatienceMs = 2000;  // with the helper; it needs half a second at most for a passt that does not end
+constexpr int kPatienceMs = 5000;  // with the helper, which itself waits half a second for a passt that does not end
 
 Fd g_helper;  // the socket to it
 bool g_lost = false;

@@ -19,7 +19,7 @@ class PasstProcess {
 
   // Starts it with `socket` as its connection and `words` as its standard error; both stay the caller's. The process is
   // a child of this one, or of the helper where the sandbox is on. Returns 0 and the process, or errno: ENOENT where it
-  // is not installed, EPERM where there is no helper, EPIPE where it has ended, or has not answered within 2 s: it is
+  // is not installed, EPERM where there is no helper, EPIPE where it has ended, or has not answered within 5 s: it is
   // asked nothing more then.
   static int start(int socket, int words, std::unique_ptr<PasstProcess>& process);
 };

@@ -185,7 +185,7 @@ constexpr Key kChardevKeys[] = {
      .foreign = true},
     {.name = "path",
      .type = Path,
-     .help = "the Unix socket, or the file: a new one or one's own, no link to one, or a device such as /dev/stdout",
+     .help = "the Unix socket, or the file, which must not be a link",
      .kinds = "socket|file"},
     {.name = "port", .type = Integer, .help = "TCP port, in place of path", .kinds = "socket", .low = 1, .high = 65535},
     {.name = "host", .type = Ipv4, .help = "address that goes with port", .fallback = "0.0.0.0", .kinds = "socket"},

@@ -11,7 +11,7 @@ namespace nacre {
 namespace {
 
 constexpr const char* kPath = "/machine/peripheral/";
-constexpr std::chrono::milliseconds kPatience{200};  // with a disk: what is quick is gone with the command's answer
+constexpr std::chrono::milliseconds kDiskPatience{200};  // with a disk: what is quick is gone with the command's answer
 
 const pci::PciBus* bus_of(nacre_instance& device) {
   const pci::PciFunction* function = device.pci_function();
@@ -56,7 +56,7 @@ Status Devices::remove(const std::string& id, bool force) {
     return {};
   }
   device->leaving = true;
-  remove_settled(id, kPatience);
+  remove_settled(id, kDiskPatience);
   return {};
 }
 
@@ -104,7 +104,7 @@ void Devices::switched_off(const std::string& bus) {
     });
     if (below == devices_.end()) break;
     auto again = [this, bus] { vm_.loop().post_alone([this, bus] { switched_off(bus); }); };
-    if (!services::hold(**below, kPatience, again, nullptr)) return;
+    if (!services::hold(**below, kDiskPatience, again, nullptr)) return;
     port = port_of(*bus_of(**below));
     const std::string id = (*below)->id;
     take_out(**below);

@@ -5,7 +5,7 @@
 
 namespace nacre {
 namespace {
-constexpr std::chrono::seconds kPatience{2};
+constexpr std::chrono::seconds kPausePatience{2};
 }
 
 const char* to_string(RunState state) {
@@ -31,7 +31,7 @@ void LifeCycle::start(bool paused) {
 Status LifeCycle::stop() {
   if (!vm_.has_platform()) return fail("this program runs no machine (-machine none).");
   if (state_ != RunState::Running) return fail("The VM is not running: it is {}.", to_string(state_));
-  if (!vm_.platform().pause(kPatience)) {
+  if (!vm_.platform().pause(kPausePatience)) {
     if (!reset_waits_) vm_.platform().resume();
     return fail("a vCPU resets a device and waits for {}; the guest runs on, try again when it is there.",
                 vm_.disks().unanswered());
@@ -60,7 +60,7 @@ Status LifeCycle::reset(bool by_guest) {
   if (state_ == RunState::Shutdown || !vm_.has_platform()) return fail("there is no running machine to reset.");
   // From here on the guest stands still: one that has asked for a reset tries other ways to it, as a triple fault. Only
   // a vCPU that waits for a disk itself is waited for below.
-  (void)vm_.platform().pause(kPatience);
+  (void)vm_.platform().pause(kPausePatience);
   // What is under way at the host would be waited for. It is so without the main loop, and the guest is reset then.
   const bool settled = vm_.devices().hold(
       [this, by_guest] { vm_.loop().post_alone([this, by_guest] { (void)(reset_waits_ && reset(by_guest)); }); });

@@ -78,7 +78,7 @@ class Machine:
         try:
             self._socket = self._meet(listener, path)
         except BaseException:
-            self._ends_with.add(1)  # the status of a refusal
+            self.may_end_with(1)  # a refusal
             self.close()
             raise
         finally:
@@ -111,9 +111,13 @@ class Machine:
         finally:
             self.close()
 
+    def may_end_with(self, status):
+        """Beside 0, the status of what the case is about."""
+        self._ends_with.add(status)
+
     def kill(self):
         """Ends it as SIGKILL does, on purpose."""
-        self._ends_with.add(-signal.SIGKILL)
+        self.may_end_with(-signal.SIGKILL)
         self.process.kill()
         self.process.wait()
 
