@@ -205,6 +205,10 @@ void NegotiatedTransport::show_config(std::span<const uint8_t> bytes) {
   std::array<uint8_t, NACRE_VIRTIO_CONFIG_MAX> all{};
   std::copy(bytes.begin(), bytes.end(), all.begin());
   change_config(0, all);
+  // To a driver that comes later it is as after a reset.
+  if (load(shown_.status)) return;
+  MutexLock lock(config_mutex_);
+  store(shown_.generation, 0);
 }
 
 void NegotiatedTransport::set_config(uint32_t offset, const void* data, uint32_t length, bool notify) {

@@ -22,7 +22,7 @@ def noise_and_resets(bench):
     with bench.run(_arguments(bench, f"test=pci ecam={ECAM:#x} exit=reset reset={RESET}")) as guest:
         sums = []
         for _ in range(ROUNDS):
-            sums.append(guest.until(r"^PCISUM (\w+)$", 30)[1])
+            sums.append(guest.until(r"^PCISUM (\w+)$", 60)[1])
             ended = guest.until(r"^DONE (\d+) (\d+)$", 60)
             check(ended[2] == "0", f"the guest says: {[line for line in guest.console.splitlines() if 'FAIL' in line]}")
         check(len(set(sums)) == 1, f"the registers differ after a reset: {sums}")

@@ -127,6 +127,7 @@ def nothing_is_refused_without(bench):
 
 def crashes_are_still_told(bench):
     with _vm(bench, "test=spin every=20000", "crash") as guest, guest.connect() as qmp:
+        guest.may_crash = True
         with contextlib.suppress(qmp_client.QmpFailure):
             qmp.execute("device_add", {"id": "x", "driver": "test-crash"})
         status = guest.process.wait(bench.seconds(20))
