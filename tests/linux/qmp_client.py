@@ -121,13 +121,20 @@ class Qmp:
         if "return" not in message:
             raise QmpError("getfd", message.get("error", message))
 
-    def wait_event(self, name, timeout=None):
-        """Returns the next event of that name which no earlier wait_event() has returned or passed over."""
+    def wait_event(self, name, timeout=None, pass_over=True):
+        """Returns the next event of that name which no earlier wait_event() has returned or passed over. Those that come
+        before it are passed over, or left for a later one."""
         deadline = time.monotonic() + (timeout or self.timeout)
+        at = self._unseen
         while True:
-            while self._unseen < len(self.events):
-                event = self.events[self._unseen]
-                self._unseen += 1
+            while at < len(self.events):
+                event = self.events[at]
+                if event["event"] == name and not pass_over:
+                    del self.events[at]
+                    return event
+                at += 1
+                if pass_over:
+                    self._unseen = at
                 if event["event"] == name:
                     return event
             message = self._receive(deadline)
