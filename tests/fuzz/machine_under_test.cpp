@@ -130,7 +130,8 @@ MachineUnderTest::MachineUnderTest() {
   for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
   ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   inventory_ = inventory();
-  guest_ = std::make_unique<qtest::Access>(*vm().platform().test_vm(), space(NACRE_SPACE_MMIO), space(NACRE_SPACE_PIO));
+  guest_ = std::make_unique<qtest::Access>(*vm().platform().test_vm(), space(NACRE_SPACE_MMIO), space(NACRE_SPACE_PIO),
+                                          qtest::Access::Nobody::Ones);
   vm().life_cycle().start(false);
   serve();
 }
