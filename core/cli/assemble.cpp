@@ -144,6 +144,7 @@ Status Assembly::add_devices() {
   machine.no_vcpus = options_.no_vcpus;
   machine.vcpus = options_.cpu.cpus;
   machine.max_vcpus = options_.cpu.max_cpus;
+  machine.sockets = options_.cpu.sockets;
   machine.ram_size = options_.memory;
   machine.numa = options_.numa;
   machine.kernel = options_.kernel;
@@ -151,6 +152,7 @@ Status Assembly::add_devices() {
   machine.append = options_.append;
   machine.serial_chardev = options_.serial;
   machine.flash = {options_.flash[0], options_.flash[1]};
+  machine.smbios = options_.smbios;
   if (Status built = vm_->build(platform, machine); !built) return built;
   for (const Device& device : options_.devices) {
     Result<nacre_instance*> added = vm_->devices().add(device.driver, device.id, device.properties);

@@ -1,6 +1,7 @@
-// -machine, -cpu, -smp, -m: what the machine is made of.
+// -machine, -cpu, -smp, -m, -smbios: what the machine is made of.
 #include <algorithm>
 
+#include "core/cli/option_keys.hpp"
 #include "core/cli/option_table.hpp"
 #include "core/kvm/x86_64/cpu_features.hpp"
 
@@ -105,6 +106,17 @@ Status apply_memory(Draft& draft, const Given& given) {
                 max_memory, size);
   draft.options.memory = size;
   draft.options.max_memory = max_memory;
+  return {};
+}
+
+Status apply_smbios(Draft& draft, const Given& given) {
+  std::vector<SmbiosField>& fields = draft.options.smbios;
+  const uint32_t type = static_cast<uint32_t>(std::stoul(given.fields.text("type")));
+  for (const SmbiosField& field : fields)
+    if (field.type == type) return fail("-smbios: type {} is given twice; give all of its fields at once.", type);
+  for (const Key& key : std::span(keys::kSmbios).subspan<1>())
+    if (given.fields.has(key.name)) fields.push_back({type, std::string(key.name), given.fields.text(key.name)});
+  if (fields.empty() || fields.back().type != type) fields.push_back({type, "", ""});
   return {};
 }
 

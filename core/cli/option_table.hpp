@@ -85,6 +85,7 @@ Status apply_cpu(Draft& draft, const Given& given);
 Status apply_smp(Draft& draft, const Given& given);
 Status apply_memory(Draft& draft, const Given& given);
 Status apply_numa(Draft& draft, const Given& given);
+Status apply_smbios(Draft& draft, const Given& given);
 Status apply_drive(Draft& draft, const Given& given);
 Status apply_netdev(Draft& draft, const Given& given);
 Status apply_chardev(Draft& draft, const Given& given);

@@ -14,6 +14,7 @@
 #include "core/kvm/x86_64/cpu_features.hpp"
 #include "core/memory/backend.hpp"
 #include "core/vm/numa.hpp"
+#include "core/vm/smbios_field.hpp"
 
 namespace nacre::cli {
 
@@ -131,6 +132,7 @@ struct Options {
   NumaTopology numa;
 
   std::string kernel, initrd, append;  // empty when not given
+  std::vector<SmbiosField> smbios;
 
   std::vector<BlockOptions> drives;          // ids unique
   std::string flash[2];                      // ids of the drives with if=pflash, by unit; empty where there is none

@@ -298,6 +298,17 @@ TEST(Parse, Landlock) {
   EXPECT_FALSE(with_rest("").confined());
 }
 
+TEST(Parse, Smbios) {
+  Options options = with_rest("-smbios type=1,serial=7,manufacturer=A -smbios 17 -smbios type=4,max-speed=0x10");
+  ASSERT_THAT(options.smbios, SizeIs(4));
+  EXPECT_EQ(options.smbios[0].type, 1u);
+  EXPECT_EQ(options.smbios[0].name, "manufacturer");
+  EXPECT_EQ(options.smbios[1].value, "7");
+  EXPECT_EQ(options.smbios[2].type, 17u);
+  EXPECT_EQ(options.smbios[2].name, "");
+  EXPECT_EQ(options.smbios[3].type, 4u);
+}
+
 TEST(Parse, DescriptorsThatTheWordsSpeakOf) {
   EXPECT_THAT(with_rest("-netdev tap,id=n,fds=3:4:5,vhost=on,vhostfds=12:13:14 -drive id=x,file=/dev/fd/7,readonly=on "
                         "-device vhost-vsock-device,id=v,guest-cid=3,vhostfd=9 -plugin file=/proc/self/fd/63")

@@ -85,7 +85,8 @@ std::string describe(const nacre_type& type) {
     if (property.flags & NACRE_PROP_REQUIRED)
       text += " (required)";
     else if (property.default_text)
-      text += fmt::format(" (default: {})", property.default_text);
+      text += fmt::format(" (default: {}{})", property.default_text,
+                          property.flags & NACRE_PROP_PER_VCPU ? ", on PCI the number of vCPUs" : "");
     if (property.flags & NACRE_PROP_DEPRECATED)
       text += property.replacement ? fmt::format(" (deprecated: use {})", property.replacement) : " (deprecated)";
     text += "\n";

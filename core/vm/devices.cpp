@@ -43,6 +43,15 @@ bool declares(const nacre_type& type, std::string_view name) {
   return false;
 }
 
+// Gives what is by the number of vCPUs where the user gives nothing.
+void add_numbers_by_vcpu(const nacre_type& type, uint64_t vcpus, Devices::Properties& properties) {
+  for (const nacre_prop& property : properties_of(type)) {
+    if (!(property.flags & NACRE_PROP_PER_VCPU)) continue;
+    const uint64_t number = std::max(property.min, property.max ? std::min(vcpus, property.max) : vcpus);
+    PropertyValues::add_default(properties, property.name, std::to_string(number));
+  }
+}
+
 // Its place in the order in which firmware tries what it may start from; none where the user has not said.
 std::optional<uint64_t> bootindex_of(const nacre_instance& device) {
   uint64_t index = 0;
@@ -119,6 +128,7 @@ Result<std::unique_ptr<nacre_instance>> Devices::make(const std::string& driver,
       if (!declares(*loaded->type, word)) place_words[word] = take(properties, word);
   for (const Default& one : defaults_)
     if (one.driver == loaded->type->name) PropertyValues::add_default(properties, one.property, one.value);
+  if (pci) add_numbers_by_vcpu(*loaded->type, vm_.platform().vcpus_at_start(), properties);
   Result<std::vector<nacre_instance::Passed>> passed = take_passed(vm_.passed_fds(), *loaded->type, properties);
   if (!passed) return passed.error();
   Result<PropertyValues> values = PropertyValues::parse(*loaded->type, properties, vacant);

@@ -37,7 +37,8 @@ Result<std::unique_ptr<Machine>> Machine::create(VirtualMachine& vm, Registry& r
                       .initrd = or_null(kept.initrd),
                       .append = kept.append.c_str(),
                       .serial_chardev = or_null(kept.serial_chardev),
-                      .ram = &machine->ram_};
+                      .ram = &machine->ram_,
+                      .sockets = kept.sockets};
   if (kept.no_vcpus) machine->config_.flags |= NACRE_MACHINE_NO_VCPUS;
   machine->ram_ = kept.numa.describe();
   for (size_t unit = 0; unit < kept.flash.size(); ++unit) {
@@ -49,6 +50,10 @@ Result<std::unique_ptr<Machine>> Machine::create(VirtualMachine& vm, Registry& r
       machine->config_.flash_fd[unit] = disk.backend->fd();
     }
   }
+  for (const SmbiosField& field : kept.smbios)
+    machine->smbios_.push_back({field.type, 0, field.name.c_str(), field.value.c_str()});
+  machine->config_.smbios = machine->smbios_.data();
+  machine->config_.n_smbios = static_cast<uint32_t>(machine->smbios_.size());
   const auto* ops = static_cast<const nacre_machine_ops*>(loaded->type->ops);
   std::memcpy(&machine->ops_, ops, std::min<size_t>(ops->size, sizeof machine->ops_));
 

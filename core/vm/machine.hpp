@@ -7,6 +7,7 @@
 
 #include "core/vm/devices.hpp"
 #include "core/vm/numa.hpp"
+#include "core/vm/smbios_field.hpp"
 
 namespace nacre {
 
@@ -15,12 +16,14 @@ struct MachineOptions {
   Devices::Properties properties;  // those of the type's own table
   uint32_t vcpus = 1;
   uint32_t max_vcpus = 1;
+  uint32_t sockets = 1;
   bool no_vcpus = false;  // it is driven by a test
   uint64_t ram_size = 0;
   NumaTopology numa;
   std::string kernel, initrd, append;  // empty when not given
   std::string serial_chardev;
   std::array<std::string, 2> flash;  // ids of drives, which are there
+  std::vector<SmbiosField> smbios;
 };
 
 // Main thread only, with the vCPUs not running.
@@ -64,6 +67,7 @@ class Machine {
   MachineOptions options_;
   nacre_machine_config config_{};
   nacre_ram ram_{};
+  std::vector<nacre_smbios_field> smbios_;  // what config_ points to
   nacre_machine_ops ops_{};
   std::unique_ptr<nacre_instance> instance_;
 };

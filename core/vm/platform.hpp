@@ -94,6 +94,7 @@ class Platform : public kvm::ExitHandler {
   AddressSpace& space(uint32_t kind) { return kind == NACRE_SPACE_PIO ? *pio_ : *mmio_; }
   kvm::VcpuGroup& vcpus() { return *vcpus_; }
   uint32_t max_vcpus() const { return options_.max_vcpus; }
+  uint32_t vcpus_at_start() const { return options_.vcpus; }
   const kvm::CpuTopology& topology() const { return options_.topology; }
 
   // Parks all vCPUs and waits until they are; posted calls are served meanwhile. False when the time is over first.

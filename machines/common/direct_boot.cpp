@@ -74,6 +74,8 @@ Status DirectBoot::boot(nacre_instance* machine, const DirectBootPlan& plan, nac
     if (!rsdp) return rsdp.error();
     info.acpi_rsdp = *rsdp;
   }
+  if (plan.smbios)
+    if (Status written = write_smbios(*plan.smbios, memory); !written) return written;
   Result<nacre_x86_state> state = prepare_boot(*image, info, memory);
   if (!state) return state.error();
   return ErrorSlot::wrap(slot, "the first vCPU's state cannot be set",

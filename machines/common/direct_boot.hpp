@@ -5,6 +5,7 @@
 #include <nacre/machine.hpp>
 #include <string>
 
+#include "machines/common/smbios.hpp"
 #include "machines/common/x86_boot.hpp"
 
 namespace nacre::machine {
@@ -18,6 +19,7 @@ struct DirectBootPlan {
   std::optional<uint16_t> reset_port;  // takes a 1; none: a kernel that restarts by way of the firmware shuts down
   // Writes the ACPI tables and returns the root pointer's address. Empty: the machine has none.
   std::function<sdk::Result<uint64_t>(const sdk::MemoryView& memory)> write_acpi;
+  std::optional<SmbiosFiles> smbios{};
 };
 
 // Main thread, as the machine that has it.

@@ -68,6 +68,10 @@ Status fill_fw_cfg(FwCfg& device, FirmwareContents contents) {
   add_number("etc/boot-fail-wait", uint32_t{0xffffffff});
   if (contents.console_port) add_number("etc/sercon-port", *contents.console_port);
   if (!contents.boot_order.empty()) device.add_file("bootorder", std::move(contents.boot_order));
+  if (contents.smbios) {
+    device.add_file(SmbiosFiles::kAnchor, std::move(contents.smbios->anchor));
+    device.add_file(SmbiosFiles::kTables, std::move(contents.smbios->tables));
+  }
   device.add_file(AcpiFiles::kTables, std::move(contents.acpi.tables));
   device.add_file(AcpiFiles::kRoot, std::move(contents.acpi.root));
   device.add_file(AcpiFiles::kScript, std::move(contents.acpi.script));

@@ -4,6 +4,7 @@
 #include "machines/common/acpi_loader.hpp"
 #include "machines/common/fw_cfg.hpp"
 #include "machines/common/memory_map.hpp"
+#include "machines/common/smbios.hpp"
 
 namespace nacre::machine {
 
@@ -14,6 +15,7 @@ struct FirmwareContents {
   std::vector<MemoryRange> e820;  // of a PC: RAM by its addresses, whatever of it the firmware takes
   AcpiFiles acpi;
   Bytes boot_order;  // boot_order.hpp; empty: the firmware's own
+  std::optional<SmbiosFiles> smbios;
   std::optional<uint16_t> console_port;  // of a serial port that SeaBIOS shows its messages on
   const BootFile* kernel = nullptr;      // NULL: none
   const BootFile* initrd = nullptr;

@@ -1,5 +1,6 @@
 // microvm: the smallest machine that a stock Linux kernel boots on. RAM, the interrupt controllers and the timer that
 // KVM has, virtio-mmio slots, and on demand a serial port; nothing that a kernel would probe or wait for in vain.
+#include <nacre/log.hpp>
 #include <nacre/machine.hpp>
 #include <optional>
 #include <string>
@@ -42,6 +43,9 @@ class Microvm : public machine::X86Machine {
     // First what the user may have got wrong.
     if (!acpi_ && config().ram->n_nodes != 0)
       return sdk::fail("-numa needs the ACPI tables to tell the guest; leave acpi=off out.");
+    if (config().n_smbios)
+      sdk::log(instance(), NACRE_LOG_WARN, "-smbios: microvm has no SMBIOS tables, and its guest will not read this; ",
+               "use -machine q35, or leave it out.");
     if (Status opened = kernel_.open(config(), ram(), "microvm"); !opened) return opened;
     return lay_out_ram(slot);
   }

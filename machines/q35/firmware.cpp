@@ -117,6 +117,7 @@ Status Firmware::boot(const machine::AcpiMachine& acpi, const machine::RamLayout
     contents.e820.push_back({4 * machine::kGiB, ram.high_end - 4 * machine::kGiB, machine::RangeType::kRam});
   contents.acpi = machine::acpi_files(acpi);
   contents.boot_order = machine::boot_order(machine_);
+  contents.smbios = machine::smbios_files(config_);
   if (config_.serial_chardev) contents.console_port = machine::kSerialPorts;
   if (kernel_) contents.kernel = &kernel_;
   if (initrd_) contents.initrd = &initrd_;

@@ -128,7 +128,8 @@ class Q35 : public machine::X86Machine {
         .reserved = {{kEcam, kEcamLength, machine::RangeType::kReserved}},
         .vcpus = config().vcpus,
         .reset_port = kPowerPorts + 2,
-        .write_acpi = [&](const sdk::MemoryView& memory) { return machine::write_acpi(describe(present), memory); }};
+        .write_acpi = [&](const sdk::MemoryView& memory) { return machine::write_acpi(describe(present), memory); },
+        .smbios = machine::smbios_files(config())};
     return kernel_.boot(instance(), plan, slot);
   }
 

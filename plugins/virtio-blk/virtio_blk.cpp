@@ -18,6 +18,7 @@ constexpr nacre_prop kProps[] = {
      .node_kind = "block"},
     {.type = NACRE_PROP_STRING, .name = "serial", .help = "serial number that the guest reads", .max = kIdBytes},
     {.type = NACRE_PROP_U64,
+     .flags = NACRE_PROP_PER_VCPU,
      .name = "num-queues",
      .help = "number of request queues",
      .default_text = "1",

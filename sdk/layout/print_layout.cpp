@@ -168,6 +168,11 @@ int main() {
   FIELD(nacre_loop_v1, post);
   FIELD(nacre_loop_v1, call);
   FIELD(nacre_loop_v1, now);
+  STRUCT(nacre_smbios_field);
+  FIELD(nacre_smbios_field, type);
+  FIELD(nacre_smbios_field, reserved);
+  FIELD(nacre_smbios_field, name);
+  FIELD(nacre_smbios_field, value);
   STRUCT(nacre_machine_config);
   FIELD(nacre_machine_config, size);
   FIELD(nacre_machine_config, vcpus);
@@ -183,6 +188,9 @@ int main() {
   FIELD(nacre_machine_config, flash_length);
   FIELD(nacre_machine_config, flash_fd);
   FIELD(nacre_machine_config, flags);
+  FIELD(nacre_machine_config, n_smbios);
+  FIELD(nacre_machine_config, smbios);
+  FIELD(nacre_machine_config, sockets);
   FIELD(nacre_machine_config, reserved2);
   STRUCT(nacre_ram_node);
   FIELD(nacre_ram_node, id);

@@ -260,6 +260,17 @@ def help_by_names_on_pci(nacre, plugins):
 
 
 @case
+def a_queue_for_each_vcpu(nacre, plugins):
+    """Of a disk on PCI for which no number is given; at most 32."""
+    for vcpus, given, expected in ((1, "", 1), (3, "", 3), (64, "", 32), (3, ",num-queues=2", 2)):
+        with machine(nacre, plugins, "-smp", str(vcpus), *disk(f"bus=pcie.0,addr=4.0{given}")) as (vm, _):
+            device = Virtio(vm, 0, 4)
+            check(device.get(0x12, 2) == expected, f"{vcpus} vCPUs: {device.get(0x12, 2)} queues")
+            check(device.load(34, 2, device.device) == expected, "num_queues of its configuration")
+            check(bool(device.offered() & 1 << 12) == (expected > 1), "VIRTIO_BLK_F_MQ")
+
+
+@case
 def what_nobody_has_reads_as_zeros(nacre, plugins):
     with machine(nacre, plugins) as (vm, _):
         check(vm.read(1 << 40, 22) == bytes(22), "memory beyond RAM")

@@ -1,6 +1,7 @@
 #include "core/bus/pci/root_port.hpp"
 
 #include "core/bus/pci/host.hpp"
+#include "core/loop/clock.hpp"
 
 namespace nacre::pci {
 namespace {
@@ -33,6 +34,10 @@ constexpr uint16_t kControlWritable = 0x17ff;
 enum : uint16_t { kButton = 1, kPresenceChanged = 8, kCompleted = 16, kPresent = 64, kLinkChanged = 256 };
 constexpr uint16_t kStatusEvents = 0x11f;
 
+// A guest that has switched a slot off looks once more whether a card is in it, as Linux does, and may find one that
+// comes meanwhile twice: by that look and by the events, when it takes it for gone. Such a card is shown so much later.
+constexpr uint64_t kSettleNs = 20'000'000;
+
 constexpr uint16_t kLinkActive = 1 << 13;  // Link Status
 constexpr uint16_t kBusReset = 1 << 6;     // Bridge Control
 
@@ -47,9 +52,12 @@ RootPort::RootPort(const std::string& id, std::string name, const Options& optio
     : PciFunction(std::move(name), {options.vendor, options.device, options.revision, kBridgeClass}, true),
       host_(host),
       options_(options),
-      below_(id, this) {}
+      below_(id, this),
+      settle_(host.loop().timer([this] { show_waiting(); })) {}
 
 RootPort::~RootPort() {
+  host_.loop().destroy(settle_);
+  host_.loop().drop(this);
   clear_remains();
 }
 
@@ -124,9 +132,33 @@ void RootPort::child_came(bool hot) {
     config().set_bits16(slot_control(), kPowerIndicatorOn, true);
     return;
   }
+  if (lost_ || settling_ns()) {
+    waiting_ = true;
+    if (!lost_) host_.loop().arm(settle_, settling_ns());
+    return;
+  }
+  show_card();
+}
+
+void RootPort::show_card() {
   change_presence(true);
   config().set_bits16(slot_status(), kButton, true);
   signal();
+}
+
+// Of time that only moves by a test's word no guest needs any.
+uint64_t RootPort::settling_ns() const {
+  const uint64_t now = monotonic_ns();
+  return off_at_ && !is_time_virtual() && now < off_at_ + kSettleNs ? off_at_ + kSettleNs - now : 0;
+}
+
+void RootPort::show_waiting() {
+  host_.change([&] {
+    if (!waiting_ || lost_) return;
+    if (const uint64_t left = settling_ns()) return host_.loop().arm(settle_, left);
+    waiting_ = false;
+    show_card();
+  });
 }
 
 void RootPort::child_went() {
@@ -134,6 +166,7 @@ void RootPort::child_went() {
 }
 
 void RootPort::surprise() {
+  waiting_ = false;
   if (!present_) return;
   for (const PciFunction* function : below_.functions())
     for (uint32_t i = 0; function && i < kBars; ++i)
@@ -166,7 +199,7 @@ Status RootPort::may_plug() {
 Result<RootPort::Asked> RootPort::request_unplug() {
   const uint16_t control = config().get16(slot_control());
   if (busy()) return fail("Guest is still on the fly of another (un)plugging");
-  if (is_off(control)) return Asked::Off;
+  if (is_off(control) || waiting_) return Asked::Off;
   if (asked_)
     return fail(
         "its removal is pending: the guest has been asked to let go of it and has not answered yet. device_del with "
@@ -191,9 +224,9 @@ void RootPort::write_config(uint32_t offset, uint32_t width, uint32_t value) {
   if (touches(slot_control())) {
     const uint16_t now = config().get16(slot_control());
     const bool goes_off = is_off(now) && !is_off(control);
-    if (goes_off && std::exchange(lost_, false)) {
-      // That was for the card which is gone. The one that has come meanwhile, if any, is new to the guest.
-      if (present_) change_presence(true);
+    if (goes_off) off_at_ = monotonic_ns();
+    if (goes_off && std::exchange(lost_, false)) {  // that was for the card which is gone
+      if (waiting_) host_.loop().post([this] { show_waiting(); }, this);
     } else if (goes_off && present_) {
       change_presence(false);
       if (off_) off_();
@@ -226,6 +259,8 @@ void RootPort::reset() {
   signal_ = false;
   asked_ = false;
   lost_ = false;
+  waiting_ = false;
+  off_at_ = 0;
   bool occupied = false;
   for (PciFunction* function : below_.functions()) occupied |= function != nullptr;
   // The next boot finds the slot empty when its removal was asked for.

@@ -8,6 +8,10 @@
 #include "core/bus/pci/bus.hpp"
 #include "core/bus/pci/function.hpp"
 
+namespace nacre {
+struct Timer;
+}
+
 namespace nacre::pci {
 
 class PciHost;
@@ -67,16 +71,22 @@ class RootPort : public PciFunction {
   void clear_remains();
   void show_presence(bool present);
   void change_presence(bool present);
+  void show_card();
+  void show_waiting();
+  uint64_t settling_ns() const;  // until a card may be shown
   void signal();
 
   PciHost& host_;
   const Options options_;
   PciBus below_;
+  Timer* const settle_;
   uint32_t express_ = 0;
   bool present_ = false;
-  bool asked_ = false;   // a removal that the guest has not answered
-  bool lost_ = false;    // a surprise after which the guest has not switched the slot off yet
-  bool signal_ = false;  // an enabled event is there
+  bool asked_ = false;    // a removal that the guest has not answered
+  bool lost_ = false;     // a surprise after which the guest has not switched the slot off yet
+  bool waiting_ = false;  // the next card is there, and not shown before that is done
+  uint64_t off_at_ = 0;   // when the guest has switched the slot off; 0: never
+  bool signal_ = false;   // an enabled event is there
   std::function<void()> off_;
   std::vector<Range> gone_;          // memory of what was taken away by surprise
   std::vector<BusRegion*> remains_;  // what reads as zeroes there

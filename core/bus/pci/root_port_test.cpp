@@ -57,6 +57,13 @@ class RootPortTest : public PciTest {
     EXPECT_TRUE(link());
     EXPECT_EQ(read(1, 0, 0, 4), 0x10421af4u);
   }
+  // Lets so much time pass.
+  void wait(std::chrono::milliseconds time) {
+    Timer* timer = loop_->timer([this] { loop_->stop(); });
+    loop_->arm(timer, static_cast<uint64_t>(std::chrono::nanoseconds(time).count()));
+    loop_->run();
+    loop_->destroy(timer);
+  }
   auto ask() {
     return host_->change([&] { return port_->request_unplug(); });
   }
@@ -128,7 +135,11 @@ TEST_F(RootPortTest, PlugsAndUnplugs) {
   host_->unplug(disk_);
   clear(0x11f);
   EXPECT_EQ(status(), 0u);
+  // The next is shown when the guest is done with this one.
   host_->plug(*port_->secondary(), 0, disk_, true);
+  EXPECT_EQ(status(), 0u);
+  EXPECT_FALSE(link());
+  wait(std::chrono::milliseconds(25));
   EXPECT_EQ(status(), kPresent | kPresenceChanged | kLinkChanged | kButton);
 }
 
@@ -203,10 +214,11 @@ TEST_F(RootPortTest, Surprise) {
   command(kPowerOff | kDark);
   EXPECT_EQ(offs_, 0);
   host_->plug(*port_->secondary(), 0, disk_, true);
+  wait(std::chrono::milliseconds(25));
   enumerate();
 }
 
-// The guest switches the slot off for the card that is gone, when the next is there already.
+// The guest switches the slot off for the card that is gone, when the next is there already, which is shown after that.
 TEST_F(RootPortTest, NextCardAfterASurprise) {
   command(kPowerOn | kLit);
   host_->plug(*port_->secondary(), 0, disk_);
@@ -214,11 +226,16 @@ TEST_F(RootPortTest, NextCardAfterASurprise) {
   host_->unplug(disk_);
   host_->plug(*port_->secondary(), 0, disk_, true);
   clear(0x11f);
+  wait(std::chrono::milliseconds(25));
+  EXPECT_EQ(status(), 0u);
   command(kPowerOff | kLit);
-  messages();
   command(kPowerOff | kDark);
   EXPECT_EQ(offs_, 0);
-  EXPECT_EQ(status(), kPresent | kPresenceChanged | kLinkChanged);
+  EXPECT_EQ(status(), 0u);
+  EXPECT_EQ(read(1, 0, 0, 4), 0xffffffffu);
+  messages();
+  wait(std::chrono::milliseconds(25));
+  EXPECT_EQ(status(), kPresent | kPresenceChanged | kLinkChanged | kButton);
   EXPECT_EQ(messages(), 1u);
   enumerate();
   clear(0x11f);
@@ -226,6 +243,33 @@ TEST_F(RootPortTest, NextCardAfterASurprise) {
   command(kPowerOff | kDark);
   EXPECT_EQ(offs_, 1);
   EXPECT_EQ(status(), kPresenceChanged | kLinkChanged);
+}
+
+// It may go again before it was shown, and a reset shows it.
+TEST_F(RootPortTest, NextCardThatTheGuestHasNotSeen) {
+  command(kPowerOn | kLit);
+  host_->plug(*port_->secondary(), 0, disk_);
+  host_->change([&] { port_->surprise(); });
+  host_->unplug(disk_);
+  clear(0x11f);
+  host_->plug(*port_->secondary(), 0, disk_, true);
+  EXPECT_EQ(*ask(), RootPort::Asked::Off);
+  host_->unplug(disk_);
+  command(kPowerOff | kDark);
+  wait(std::chrono::milliseconds(25));
+  EXPECT_EQ(status(), 0u);
+  host_->plug(*port_->secondary(), 0, disk_, true);
+  EXPECT_TRUE(link());
+  host_->change([&] { port_->surprise(); });
+  host_->unplug(disk_);
+  clear(0x11f);
+  command(kPowerOn | kLit);
+  command(kPowerOff | kDark);
+  host_->plug(*port_->secondary(), 0, disk_, true);
+  EXPECT_FALSE(link());
+  host_->reset();
+  EXPECT_EQ(status(), kPresent);
+  EXPECT_TRUE(link());
 }
 
 // Drivers that reset what is gone read zeroes, until the guest has switched the slot off.

@@ -17,6 +17,14 @@
  * is complete then, and boot() loads nothing. */
 enum { NACRE_MACHINE_NO_VCPUS = 1 };
 
+/* What the user has said of one field of the SMBIOS structure of a type, such as 1, "serial" and "1234". */
+typedef struct nacre_smbios_field {
+  uint32_t type;
+  uint32_t reserved;
+  const char *name;
+  const char *value;
+} nacre_smbios_field;
+
 typedef struct nacre_machine_config {
   uint32_t size;
   uint32_t vcpus;
@@ -34,6 +42,9 @@ typedef struct nacre_machine_config {
   uint64_t flash_length[2];
   int32_t flash_fd[2];
   uint32_t flags;             /* NACRE_MACHINE_* */
+  uint32_t n_smbios;
+  const nacre_smbios_field *smbios; /* in the user's order; a type that was given without a field has one that is empty */
+  uint32_t sockets;           /* that max_vcpus are in, as many in each; at least 1 */
   uint32_t reserved2;
 } nacre_machine_config;
 

@@ -23,7 +23,9 @@ enum {
                                    * machine.h; realize() must do without it, then */
   NACRE_PROP_SECRET = 1u << 17,
   NACRE_PROP_DEPRECATED = 1u << 18,
-  NACRE_PROP_POWER_OF_TWO = 1u << 19
+  NACRE_PROP_POWER_OF_TWO = 1u << 19,
+  NACRE_PROP_PER_VCPU = 1u << 20 /* a number whose default on PCI, where each queue has an interrupt, is that of the vCPUs
+                                  * at the start, as far as min and max allow; elsewhere it is default_text */
 };
 
 typedef struct nacre_prop {
