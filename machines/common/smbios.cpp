@@ -13,17 +13,19 @@ namespace nacre::machine {
 namespace {
 
 // Types of structures (§7).
-enum : uint8_t {
-  kFirmware = 0,
-  kSystem = 1,
-  kBoard = 2,
-  kChassis = 3,
-  kProcessor = 4,
-  kMemoryArray = 16,
-  kMemoryDevice = 17,
-  kMappedMemory = 19,
-  kBootState = 32,
-  kEnd = 127
+struct Type {
+  enum : uint8_t {
+    kFirmware = 0,
+    kSystem = 1,
+    kBoard = 2,
+    kChassis = 3,
+    kProcessor = 4,
+    kMemoryArray = 16,
+    kMemoryDevice = 17,
+    kMappedMemory = 19,
+    kBootState = 32,
+    kEnd = 127
+  };
 };
 
 // Each structure's number. Of those that there are several of, the first's.
@@ -117,11 +119,11 @@ std::array<uint8_t, 16> uuid_bytes(const std::string& text) {
 void add_firmware(const Words& words, Bytes& tables) {
   constexpr uint64_t kNoCharacteristics = 1 << 3;
   constexpr uint8_t kVirtualMachine = 1 << 4;
-  Structure(kFirmware, 0)
-      .add(words.text(kFirmware, "vendor"))
-      .add(words.text(kFirmware, "version"))
+  Structure(Type::kFirmware, 0)
+      .add(words.text(Type::kFirmware, "vendor"))
+      .add(words.text(Type::kFirmware, "version"))
       .add(static_cast<uint16_t>(low::kBios >> 4))
-      .add(words.text(kFirmware, "date"))
+      .add(words.text(Type::kFirmware, "date"))
       .add(uint8_t{0})  // 64 KiB
       .add(kNoCharacteristics)
       .add(uint8_t{0})
@@ -132,28 +134,28 @@ void add_firmware(const Words& words, Bytes& tables) {
 
 void add_system(const Words& words, Bytes& tables) {
   constexpr uint8_t kPowerSwitch = 6;
-  Structure(kSystem, kSystemHandle)
-      .add(words.text(kSystem, "manufacturer", "Nacre"))
-      .add(words.text(kSystem, "product", "q35"))
-      .add(words.text(kSystem, "version"))
-      .add(words.text(kSystem, "serial"))
-      .add(uuid_bytes(words.text(kSystem, "uuid")))
+  Structure(Type::kSystem, kSystemHandle)
+      .add(words.text(Type::kSystem, "manufacturer", "Nacre"))
+      .add(words.text(Type::kSystem, "product", "q35"))
+      .add(words.text(Type::kSystem, "version"))
+      .add(words.text(Type::kSystem, "serial"))
+      .add(uuid_bytes(words.text(Type::kSystem, "uuid")))
       .add(kPowerSwitch)
-      .add(words.text(kSystem, "sku"))
-      .add(words.text(kSystem, "family"))
+      .add(words.text(Type::kSystem, "sku"))
+      .add(words.text(Type::kSystem, "family"))
       .finish(tables);
 }
 
 void add_board(const Words& words, Bytes& tables) {
   constexpr uint8_t kHosting = 1, kMotherboard = 10;
-  Structure(kBoard, kBoardHandle)
-      .add(words.text(kBoard, "manufacturer"))
-      .add(words.text(kBoard, "product"))
-      .add(words.text(kBoard, "version"))
-      .add(words.text(kBoard, "serial"))
-      .add(words.text(kBoard, "asset"))
+  Structure(Type::kBoard, kBoardHandle)
+      .add(words.text(Type::kBoard, "manufacturer"))
+      .add(words.text(Type::kBoard, "product"))
+      .add(words.text(Type::kBoard, "version"))
+      .add(words.text(Type::kBoard, "serial"))
+      .add(words.text(Type::kBoard, "asset"))
       .add(kHosting)
-      .add(words.text(kBoard, "location"))
+      .add(words.text(Type::kBoard, "location"))
       .add(static_cast<uint16_t>(kChassisHandle))
       .add(kMotherboard)
       .add(uint8_t{0})  // no other structures
@@ -161,12 +163,12 @@ void add_board(const Words& words, Bytes& tables) {
 }
 
 void add_chassis(const Words& words, Bytes& tables) {
-  Structure(kChassis, kChassisHandle)
-      .add(words.text(kChassis, "manufacturer", "Nacre"))
+  Structure(Type::kChassis, kChassisHandle)
+      .add(words.text(Type::kChassis, "manufacturer", "Nacre"))
       .add(kOther)
-      .add(words.text(kChassis, "version"))
-      .add(words.text(kChassis, "serial"))
-      .add(words.text(kChassis, "asset"))
+      .add(words.text(Type::kChassis, "version"))
+      .add(words.text(Type::kChassis, "serial"))
+      .add(words.text(Type::kChassis, "asset"))
       .add(kSafe)  // boot, power, temperature
       .add(kSafe)
       .add(kSafe)
@@ -174,7 +176,7 @@ void add_chassis(const Words& words, Bytes& tables) {
       .add(uint32_t{0})  // OEM's
       .add(uint16_t{0})  // height and cords unknown
       .add(uint16_t{0})  // no other structures
-      .add(words.text(kChassis, "sku"))
+      .add(words.text(Type::kChassis, "sku"))
       .finish(tables);
 }
 
@@ -183,25 +185,25 @@ void add_processor(const Words& words, const nacre_machine_config& config, uint3
   const uint32_t cores = std::max(1u, config.max_vcpus / std::max(1u, config.sockets));
   const auto short_cores = static_cast<uint8_t>(std::min(cores, 0xffu));
   const auto long_cores = static_cast<uint16_t>(cores);
-  Structure(kProcessor, static_cast<uint16_t>(kProcessorHandle + socket))
-      .add(words.text(kProcessor, "sock_pfx", "CPU") + " " + std::to_string(socket))
+  Structure(Type::kProcessor, static_cast<uint16_t>(kProcessorHandle + socket))
+      .add(words.text(Type::kProcessor, "sock_pfx", "CPU") + " " + std::to_string(socket))
       .add(kCentral)
       .add(kOther)  // family
-      .add(words.text(kProcessor, "manufacturer", "Nacre"))
+      .add(words.text(Type::kProcessor, "manufacturer", "Nacre"))
       .add(uint64_t{0})  // what CPUID says, the guest asks CPUID for
-      .add(words.text(kProcessor, "version"))
+      .add(words.text(Type::kProcessor, "version"))
       .add(uint8_t{0})   // voltage
       .add(uint16_t{0})  // external clock
-      .add(words.number(kProcessor, "max-speed"))
-      .add(words.number(kProcessor, "current-speed"))
+      .add(words.number(Type::kProcessor, "max-speed"))
+      .add(words.number(Type::kProcessor, "current-speed"))
       .add(kPopulated)
       .add(kOther)  // how it is fitted
       .add(kNoHandle)
       .add(kNoHandle)
       .add(kNoHandle)
-      .add(words.text(kProcessor, "serial"))
-      .add(words.text(kProcessor, "asset"))
-      .add(words.text(kProcessor, "part"))
+      .add(words.text(Type::kProcessor, "serial"))
+      .add(words.text(Type::kProcessor, "asset"))
+      .add(words.text(Type::kProcessor, "part"))
       .add(short_cores)
       .add(short_cores)
       .add(short_cores)  // threads
@@ -217,7 +219,7 @@ void add_memory(const Words& words, const nacre_machine_config& config, Bytes& t
   constexpr uint8_t kSystemMemory = 3, kNoCorrection = 3, kDimm = 9, kRam = 7;
   constexpr uint16_t kSizeBelow = 0x7fff;
   const uint64_t mebibytes = config.ram_size / kMiB;
-  Structure(kMemoryArray, kMemoryArrayHandle)
+  Structure(Type::kMemoryArray, kMemoryArrayHandle)
       .add(kOther)
       .add(kSystemMemory)
       .add(kNoCorrection)
@@ -226,7 +228,7 @@ void add_memory(const Words& words, const nacre_machine_config& config, Bytes& t
       .add(uint16_t{1})
       .add(config.ram_size)
       .finish(tables);
-  Structure(kMemoryDevice, kMemoryDeviceHandle)
+  Structure(Type::kMemoryDevice, kMemoryDeviceHandle)
       .add(static_cast<uint16_t>(kMemoryArrayHandle))
       .add(kNoErrorStructure)
       .add(uint16_t{0xffff})  // widths unknown
@@ -234,23 +236,23 @@ void add_memory(const Words& words, const nacre_machine_config& config, Bytes& t
       .add(static_cast<uint16_t>(std::min<uint64_t>(mebibytes, kSizeBelow)))
       .add(kDimm)
       .add(uint8_t{0})  // of no set
-      .add(words.text(kMemoryDevice, "loc_pfx", "DIMM") + " 0")
-      .add(words.text(kMemoryDevice, "bank"))
+      .add(words.text(Type::kMemoryDevice, "loc_pfx", "DIMM") + " 0")
+      .add(words.text(Type::kMemoryDevice, "bank"))
       .add(kRam)
       .add(uint16_t{1 << 1})  // other
-      .add(words.number(kMemoryDevice, "speed"))
-      .add(words.text(kMemoryDevice, "manufacturer", "Nacre"))
-      .add(words.text(kMemoryDevice, "serial"))
-      .add(words.text(kMemoryDevice, "asset"))
-      .add(words.text(kMemoryDevice, "part"))
+      .add(words.number(Type::kMemoryDevice, "speed"))
+      .add(words.text(Type::kMemoryDevice, "manufacturer", "Nacre"))
+      .add(words.text(Type::kMemoryDevice, "serial"))
+      .add(words.text(Type::kMemoryDevice, "asset"))
+      .add(words.text(Type::kMemoryDevice, "part"))
       .add(uint8_t{0})  // rank unknown
       .add(static_cast<uint32_t>(mebibytes < kSizeBelow ? 0 : mebibytes))
-      .add(words.number(kMemoryDevice, "speed"))
+      .add(words.number(Type::kMemoryDevice, "speed"))
       .add(uint16_t{0})  // voltages unknown
       .add(uint16_t{0})
       .add(uint16_t{0})
       .finish(tables);
-  Structure(kMappedMemory, kMappedMemoryHandle)
+  Structure(Type::kMappedMemory, kMappedMemoryHandle)
       .add(uint32_t{0xffffffff})  // the addresses are below
       .add(uint32_t{0xffffffff})
       .add(static_cast<uint16_t>(kMemoryArrayHandle))
@@ -277,15 +279,15 @@ std::optional<SmbiosFiles> smbios_files(const nacre_machine_config& config) {
   const Words words(config);
   SmbiosFiles files;
   Bytes& tables = files.tables;
-  if (words.has(kFirmware)) add_firmware(words, tables);
+  if (words.has(Type::kFirmware)) add_firmware(words, tables);
   add_system(words, tables);
-  if (words.has(kBoard)) add_board(words, tables);
+  if (words.has(Type::kBoard)) add_board(words, tables);
   add_chassis(words, tables);
   for (uint32_t socket = 0; socket < std::max(1u, config.sockets); ++socket)
     add_processor(words, config, socket, tables);
   add_memory(words, config, tables);
-  Structure(kBootState, kBootStateHandle).add(uint32_t{0}).add(uint16_t{0}).add(uint8_t{0}).finish(tables);
-  Structure(kEnd, kEndHandle).finish(tables);
+  Structure(Type::kBootState, kBootStateHandle).add(uint32_t{0}).add(uint16_t{0}).add(uint8_t{0}).finish(tables);
+  Structure(Type::kEnd, kEndHandle).finish(tables);
   files.anchor = anchor_of(tables);
   return files;
 }
