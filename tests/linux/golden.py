@@ -13,12 +13,11 @@ import tarfile
 import tempfile
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "golden"
-PCI_FUNCTIONS = ("cd /sys/bus/pci/devices; for each in *; do [ -e $each ] || continue; echo $each; "
-                 "head -c 256 $each/config | hexdump -v -e '16/1 \"%02x \" \"\\n\"'; done; cd /")
-ADDRESSES = "cat /proc/iomem /proc/ioports"
 # By way of the console, where the fewer bytes the better
-FILES = ("rm -rf /tmp/golden; mkdir /tmp/golden; cp /sys/firmware/acpi/tables/[A-Z]* /tmp/golden; "
-         "dmesg >/tmp/golden/dmesg; tar -C /tmp/golden -cf - . | gzip -9 | base64; rm -r /tmp/golden")
+FILES = ("rm -rf /tmp/golden; mkdir -p /tmp/golden/acpi /tmp/golden/pci; cp /sys/firmware/acpi/tables/[A-Z]* /tmp/golden/acpi; "
+         "for each in /sys/bus/pci/devices/*; do [ -e $each ] && head -c 256 $each/config >/tmp/golden/pci/${each##*/}; done; "
+         "cd /tmp/golden; cat /proc/iomem /proc/ioports >addresses; dmesg >dmesg; cd /; "
+         "tar -C /tmp/golden -cf - . | gzip -9 | base64; rm -r /tmp/golden")
 # What the kernel says of a machine by itself, before any driver's module is there
 OF_THE_MACHINE = re.compile(
     r"BIOS-e820: |ACPI: |SRAT: |SLIT: |NUMA: |Faking a node|Early memory node ranges|  node +\d+: |Initmem setup node|"
@@ -97,18 +96,29 @@ def _source(folder, name):
 
 
 def _files(guest):
-    """{name: bytes} of the guest's ACPI tables and its kernel's log."""
-    archive = base64.b64decode("".join(guest.command(FILES).split()))
+    """{path: bytes}: the guest's ACPI tables (acpi/), its PCI functions' configuration (pci/), addresses, dmesg."""
+    archive = base64.b64decode("".join(guest.command(FILES, 60).split()))
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        return {pathlib.PurePath(each.name).name: tar.extractfile(each).read() for each in tar if each.isfile()}
+        return {each.name.removeprefix("./"): tar.extractfile(each).read() for each in tar if each.isfile()}
+
+
+def _below(files, folder):
+    return {name.removeprefix(folder): files[name] for name in sorted(files) if name.startswith(folder)}
+
+
+def _functions(files):
+    """Each function's address, and its configuration in rows of 16 bytes."""
+    for name, data in _below(files, "pci/").items():
+        yield name
+        yield from (data[at:at + 16].hex(" ") for at in range(0, len(data), 16))
 
 
 def _tables(files):
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
-        for name in sorted(files):
-            (folder / f"{name}.dat").write_bytes(files[name])
-        for name in sorted(files):
+        for name, data in files.items():
+            (folder / f"{name}.dat").write_bytes(data)
+        for name in files:
             yield f"== {name}"
             yield from _source(folder, name)
 
@@ -127,22 +137,22 @@ def check_tables(guest):
     """Fails where iasl finds fault with the ACPI tables that the guest, at its prompt, has, or its kernel does; returns
     {name: source}."""
     files = _files(guest)
-    list(_story(files.pop("dmesg").decode(errors="replace")))
+    list(_story(files["dmesg"].decode(errors="replace")))
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
-        for name, data in files.items():
+        tables = _below(files, "acpi/")
+        for name, data in tables.items():
             (folder / f"{name}.dat").write_bytes(data)
-        return {name: "\n".join(_source(folder, name)) for name in files}
+        return {name: "\n".join(_source(folder, name)) for name in tables}
 
 
 def compare(guest, name):
     """Fails where the guest, at its prompt, sees another machine than the file of that name says, where iasl finds fault
     with its ACPI tables, or its kernel does."""
     files = _files(guest)
-    log = files.pop("dmesg").decode(errors="replace")
-    functions = guest.command(PCI_FUNCTIONS)
-    text = "\n".join([functions, "== lspci -vv", _in_words(functions), "== addresses", guest.command(ADDRESSES), *_story(log),
-                      *_tables(files)])
+    functions = "\n".join(_functions(files))
+    text = "\n".join([functions, "== lspci -vv", _in_words(functions), "== addresses", files["addresses"].decode().strip(),
+                      *_story(files["dmesg"].decode(errors="replace")), *_tables(_below(files, "acpi/"))])
     found = _plain(text)
     path = FOLDER / f"{name}.txt"
     expected = path.read_text() if path.exists() else ""
