@@ -267,6 +267,7 @@ std::vector<const nacre_instance*> Devices::in_boot_order() const {
   for (const auto& device : devices_)
     if (std::optional<uint64_t> index = bootindex_of(*device)) order.emplace(*index, device.get());
   std::vector<const nacre_instance*> devices;
+  devices.reserve(order.size());
   for (const auto& [index, device] : order) devices.push_back(device);
   return devices;
 }

@@ -18,7 +18,7 @@ nacre_status attach(nacre_instance* instance, const nacre_virtio_desc* desc, voi
     instance->vm.report_failure(
         instance->type, exception_text(instance->plugin_id, function, what, instance->id, "stops until it is reset"));
   });
-  (*device)->on_hold([instance](std::function<void()> settled, const void* owner) {
+  (*device)->on_hold([instance](const std::function<void()>& settled, const void* owner) {
     return hold(*instance, std::chrono::milliseconds(0), settled, owner);
   });
   instance->virtio = std::make_unique<nacre_virtio>(nacre_virtio{instance, std::move(*device)});
