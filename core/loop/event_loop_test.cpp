@@ -7,6 +7,8 @@
 
 #include <thread>
 
+#include "core/loop/clock.hpp"
+
 namespace nacre {
 namespace {
 
@@ -123,10 +125,12 @@ TEST_F(EventLoopTest, ManyTimersKeepTheirOrder) {
   std::vector<uint64_t> seen;
   std::vector<Timer*> timers;
   for (uint64_t i = 0; i < 200; ++i) timers.push_back(loop->timer([&seen, i] { seen.push_back(i); }));
-  for (uint64_t i = 0; i < 200; ++i) loop->arm(timers[i], 1'000'000 + ((i * 7919) % 200) * 50'000);
+  // By times of their own, however long it takes to arm them.
+  const uint64_t begin = monotonic_ns() + 100'000'000;
+  for (uint64_t i = 0; i < 200; ++i) loop->arm(timers[i], begin + ((i * 7919) % 200) * 500'000 - monotonic_ns());
   for (uint64_t i = 0; i < 200; i += 3) loop->destroy(timers[i]);
   Timer* end = loop->timer([&] { loop->stop(); });
-  loop->arm(end, 20'000'000);
+  loop->arm(end, begin + 150'000'000 - monotonic_ns());
   loop->run();
   EXPECT_EQ(seen.size(), 133u);
   for (size_t i = 1; i < seen.size(); ++i) EXPECT_LT((seen[i - 1] * 7919) % 200, (seen[i] * 7919) % 200);

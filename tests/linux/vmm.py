@@ -191,6 +191,6 @@ class Vmm:
         if self._log and os.path.exists(self._log):
             with open(self._log, errors="replace") as file:
                 said += file.read()
-        crashed = -self.process.returncode in CRASHES and not self.may_crash
-        if crashed or "Sanitizer:" in said or "runtime error:" in said:
+        crashed = -self.process.returncode in CRASHES or "Sanitizer:" in said or "runtime error:" in said
+        if crashed and not self.may_crash:
             raise self._failure(f"the VMM has ended with status {self.process.returncode}: {said[-4000:]}")
