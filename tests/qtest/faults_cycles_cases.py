@@ -40,7 +40,7 @@ def cycle(vm, what, total, turn):
     grown = min(private[1] - private[0], private[2] - private[1])
     check(held[2] == held[0], f"{what}: files and threads were {held[0]} and are {held[2]}")
     # A list that grows by one pointer a cycle would show. A sanitizer's allocator keeps more now and then.
-    check(grown <= 32 or patience(vm) > 1, f"{what}: private memory grows: {private} KiB in {total} cycles")
+    check(grown <= 32 + 1024 * (patience(vm) - 1), f"{what}: private memory grows: {private} KiB in {total} cycles")
     figures.tell("load", what, total, f"cycles, {total / (time.monotonic() - begin):.0f} a second, private memory {private} KiB "
                  "after a tenth, half and all of them")
 

@@ -53,7 +53,7 @@ RootPort::RootPort(const std::string& id, std::string name, const Options& optio
       host_(host),
       options_(options),
       below_(id, this),
-      settle_(host.loop().timer([this] { show_waiting(); })) {}
+      settle_(host.loop().timer([this] { settled(); })) {}
 
 RootPort::~RootPort() {
   host_.loop().destroy(settle_);
@@ -132,18 +132,8 @@ void RootPort::child_came(bool hot) {
     config().set_bits16(slot_control(), kPowerIndicatorOn, true);
     return;
   }
-  if (lost_ || settling_ns()) {
-    waiting_ = true;
-    if (!lost_) host_.loop().arm(settle_, settling_ns());
-    return;
-  }
-  show_card();
-}
-
-void RootPort::show_card() {
-  change_presence(true);
-  config().set_bits16(slot_status(), kButton, true);
-  signal();
+  waiting_ = true;
+  show_waiting();
 }
 
 // Of time that only moves by a test's word no guest needs any.
@@ -153,12 +143,16 @@ uint64_t RootPort::settling_ns() const {
 }
 
 void RootPort::show_waiting() {
-  host_.change([&] {
-    if (!waiting_ || lost_) return;
-    if (const uint64_t left = settling_ns()) return host_.loop().arm(settle_, left);
-    waiting_ = false;
-    show_card();
-  });
+  if (!waiting_ || lost_) return;
+  if (const uint64_t left = settling_ns()) return host_.loop().arm(settle_, left);
+  waiting_ = false;
+  change_presence(true);
+  config().set_bits16(slot_status(), kButton, true);
+  signal();
+}
+
+void RootPort::settled() {
+  host_.change([this] { show_waiting(); });
 }
 
 void RootPort::child_went() {
@@ -226,7 +220,7 @@ void RootPort::write_config(uint32_t offset, uint32_t width, uint32_t value) {
     const bool goes_off = is_off(now) && !is_off(control);
     if (goes_off) off_at_ = monotonic_ns();
     if (goes_off && std::exchange(lost_, false)) {  // that was for the card which is gone
-      if (waiting_) host_.loop().post([this] { show_waiting(); }, this);
+      if (waiting_) host_.loop().post([this] { settled(); }, this);
     } else if (goes_off && present_) {
       change_presence(false);
       if (off_) off_();

@@ -71,8 +71,8 @@ class RootPort : public PciFunction {
   void clear_remains();
   void show_presence(bool present);
   void change_presence(bool present);
-  void show_card();
-  void show_waiting();
+  void show_waiting();           // [main, host locked] if it may be shown yet
+  void settled();                // [main]
   uint64_t settling_ns() const;  // until a card may be shown
   void signal();
 
