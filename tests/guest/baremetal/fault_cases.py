@@ -31,10 +31,11 @@ def _number(data):
 
 
 def _lost(image, safe):
-    """Returns what of the blocks up to number `safe` is not in the image, nor overwritten by a later one, in words."""
+    """Returns what is not in the image of `safe`, the block flushed last to each place, nor overwritten by a later one, in
+    words."""
     lost = []
     for slot in range(SLOTS):
-        least = max(0, safe - (safe - slot) % SLOTS)
+        least = safe.get(slot, 0)
         for sector in range(SECTORS):
             at = slot * BLOCK + sector * SECTOR_BYTES
             number = _number(image[at:at + SECTOR_BYTES])
@@ -49,8 +50,8 @@ def _kill_at_any_moment(bench, kind, rng):
     drive, device, more = kind
     disk = bench.disk(f"journal-{KINDS.index(kind)}.img", 0)
     os.truncate(disk, SLOTS * BLOCK)
-    begin, newest = 1, 0
-    acknowledged = 0
+    begin, acknowledged = 1, 0
+    safe = {}
     for turn in range(KILLS // bench.patience):
         depth = rng.choice((1, 3, 8))
         with bench.start(f"test=journal from={begin} slots={SLOTS} depth={depth}", drive=drive, device=device, more=more,
@@ -62,15 +63,16 @@ def _kill_at_any_moment(bench, kind, rng):
             said = [int(number) for number in re.findall(r"^SAFE (\d+)\n", guest.console, re.MULTILINE)]
         check(said == sorted(set(said)) and said[0] >= begin, f"the guest says it has written {said}")
         image = disk.read_bytes()
-        lost = _lost(image, said[-1])
+        safe.update((number % SLOTS, number) for number in range(begin, said[-1] + 1))
+        lost = _lost(image, safe)
         check(not lost, f"{drive} {device}, kill {turn}: of what is flushed up to block {said[-1]}: {'; '.join(lost[:5])}")
         acknowledged += said[-1] - begin + 1
         newest = max(_number(image[slot * BLOCK:][:SECTOR_BYTES]) for slot in range(SLOTS))
-        begin = max(newest, said[-1]) + 1
+        begin = max(newest, said[-1]) + 1  # what is between was in flight: written or not, in any order
     # The look itself must see a loss: of one sector, and of an older block in place of the last
     for at, what in ((said[-1] % SLOTS * BLOCK, bytes(SECTOR_BYTES)), (7 * BLOCK + 512, b"x"),
                      (said[-1] % SLOTS * BLOCK, image[(said[-1] - 1) % SLOTS * BLOCK:][:SECTOR_BYTES])):
-        check(_lost(image[:at] + what + image[at + len(what):], said[-1]), "a damaged image is taken for a good one")
+        check(_lost(image[:at] + what + image[at + len(what):], safe), "a damaged image is taken for a good one")
     return acknowledged
 
 
