@@ -5,14 +5,16 @@
 
 #include <algorithm>
 #include <atomic>
-#include <memory>
+#include <cstring>
 #include <nacre/block.hpp>
+#include <nacre/mutex.hpp>
 #include <string>
+#include <vector>
 
 namespace nacre::flash {
 
 // Changes come from vCPUs and go to the disk on the loop, one request at a time, and to stable storage once none is
-// left. A part that changes while it is being written is written again.
+// left. What is written is a copy, of one moment; a part that changes meanwhile is written again.
 class Image {
  public:
   explicit Image(nacre_instance* instance) : instance_(instance) {}
@@ -37,8 +39,12 @@ class Image {
     if (memory == MAP_FAILED)
       return sdk::fail("there is no memory for the ", std::to_string(size_), " bytes of drive '", drive, "'.");
     bytes_ = static_cast<uint8_t*>(memory);
-    changed_ = std::make_unique<std::atomic<uint64_t>[]>((size_ / kPart + 63) / 64 + 1);
-    start(NACRE_BLOCK_READ, 0, size_);
+    {
+      sdk::MutexLock lock(mutex_);
+      changed_.assign((size_ + kPart - 1) / kPart, false);
+    }
+    copy_.resize(std::min(size_, kMostParts * kPart));
+    start(NACRE_BLOCK_READ, bytes_, 0, size_);
     disk_.drain();
     if (request_.status != NACRE_OK) return sdk::fail("drive '", drive, "' cannot be read; the log says why.");
     return {};
@@ -47,8 +53,12 @@ class Image {
   std::span<uint8_t> bytes() const { return {bytes_, size_}; }
   bool readonly() const { return readonly_; }
 
-  // [any] Some bytes, inside, are others now.
-  void changed(uint64_t offset, uint64_t length) {
+  // [any] Has `edit` change the bytes: it returns what it has changed, inside them, by offset and length.
+  template <typename Edit>
+  void change(Edit edit) NACRE_EXCLUDES(mutex_) {
+    sdk::MutexLock lock(mutex_);
+    const auto [offset, length] = edit();
+    if (length == 0) return;
     mark(offset, length);
     go_on();
   }
@@ -89,7 +99,10 @@ class Image {
     busy_ = false;
     if (request_.op == NACRE_BLOCK_READ) return;
     if (request_.status != NACRE_OK) {
-      if (request_.op == NACRE_BLOCK_WRITE) mark(request_.offset, request_.length);
+      if (request_.op == NACRE_BLOCK_WRITE) {
+        sdk::MutexLock lock(mutex_);
+        mark(request_.offset, request_.length);
+      }
       unflushed_ = true;
       if (!closing_ || ++failures_ == kTries) {
         if (settled_) std::exchange(settled_, nullptr)(settled_opaque_);
@@ -102,9 +115,8 @@ class Image {
       go_on();  // others on the loop have their turn first: a guest may change it for ever
   }
 
-  void mark(uint64_t offset, uint64_t length) {
-    for (uint64_t part = offset / kPart; part <= (offset + length - 1) / kPart; ++part)
-      changed_[part / 64].fetch_or(uint64_t{1} << (part % 64));
+  void mark(uint64_t offset, uint64_t length) NACRE_REQUIRES(mutex_) {
+    for (uint64_t part = offset / kPart; part <= (offset + length - 1) / kPart; ++part) changed_[part] = true;
   }
   void go_on() {
     if (!posted_.exchange(true)) sdk::host.loop->post(sdk::host.loop->of(instance_), on_posted, this);
@@ -112,25 +124,29 @@ class Image {
 
   void pump() {
     if (busy_ || !disk_.is_open()) return;
-    const uint64_t parts = (size_ + kPart - 1) / kPart;
-    for (uint64_t part = 0; part < parts; ++part) {
-      uint64_t run = 0;
-      while (run < kMostParts && part + run < parts && take(part + run)) ++run;
-      if (!run) continue;
+    if (const auto [offset, length] = take(); length) {
       unflushed_ = true;
-      return start(NACRE_BLOCK_WRITE, part * kPart, std::min(run * kPart, size_ - part * kPart));
+      return start(NACRE_BLOCK_WRITE, copy_.data(), offset, length);
     }
-    if (std::exchange(unflushed_, false)) return start(NACRE_BLOCK_FLUSH, 0, 0);
+    if (std::exchange(unflushed_, false)) return start(NACRE_BLOCK_FLUSH, nullptr, 0, 0);
     if (settled_) std::exchange(settled_, nullptr)(settled_opaque_);
   }
 
-  bool take(uint64_t part) {
-    const uint64_t bit = uint64_t{1} << (part % 64);
-    return changed_[part / 64].fetch_and(~bit) & bit;
+  // Copies the first run of changed parts, which are none any more: where it lies, by offset and length; 0 long: none.
+  std::pair<uint64_t, uint64_t> take() NACRE_EXCLUDES(mutex_) {
+    sdk::MutexLock lock(mutex_);
+    const auto first = std::find(changed_.begin(), changed_.end(), true);
+    auto end = first;
+    while (end != changed_.end() && *end && end - first < static_cast<ptrdiff_t>(kMostParts)) *end++ = false;
+    const uint64_t offset = static_cast<uint64_t>(first - changed_.begin()) * kPart;
+    if (end == first) return {offset, 0};
+    const uint64_t length = std::min(static_cast<uint64_t>(end - first) * kPart, size_ - offset);
+    std::memcpy(copy_.data(), bytes_ + offset, length);
+    return {offset, length};
   }
 
-  void start(uint32_t op, uint64_t offset, uint64_t length) {
-    vector_ = {bytes_ + offset, length};
+  void start(uint32_t op, uint8_t* data, uint64_t offset, uint64_t length) {
+    vector_ = {data, length};
     request_ = {};
     request_.op = op;
     request_.offset = offset;
@@ -147,9 +163,11 @@ class Image {
   uint8_t* bytes_ = nullptr;
   uint64_t size_ = 0;
   bool readonly_ = false;
-  std::unique_ptr<std::atomic<uint64_t>[]> changed_;  // a bit for each part
+  sdk::Mutex mutex_;                                    // of what vCPUs write in bytes_, too
+  std::vector<bool> changed_ NACRE_GUARDED_BY(mutex_);  // for each part
   std::atomic<bool> posted_{false};
   // The loop's.
+  std::vector<uint8_t> copy_;  // what is being written
   bool closing_ = false;
   int failures_ = 0;
   bool busy_ = false;

@@ -98,8 +98,7 @@ class Pflash : public sdk::Device {
 
   static void on_write(void* self, uint64_t offset, uint32_t width, uint64_t value) noexcept {
     Pflash& device = of(self);
-    const Cfi01::Changed changed = device.flash_->write(offset, width, value);
-    if (changed.length) device.image_.changed(changed.offset, changed.length);
+    device.image_.change([&] { return device.flash_->write(offset, width, value); });
     device.follow();
   }
 
