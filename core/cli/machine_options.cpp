@@ -70,9 +70,9 @@ Status apply_smp(Draft& draft, const Given& given) {
   const bool complete = fields.has("sockets") && fields.has("dies") && fields.has("clusters") && fields.has("cores") &&
                         fields.has("threads");
   const uint64_t max_cpus = fields.number("maxcpus", complete ? product() : cpu.cpus);
-  if (max_cpus < cpu.cpus || max_cpus > 254)
-    return fail("-smp: MAX CPU number is {}, out of range: it is {} (the vCPUs at the start) to 254.", max_cpus,
-                cpu.cpus);
+  if (max_cpus < cpu.cpus || max_cpus > keys::kMaxCpus)
+    return fail("-smp: MAX CPU number is {}, out of range: it is {} (the vCPUs at the start) to {}.", max_cpus,
+                cpu.cpus, keys::kMaxCpus);
   cpu.max_cpus = static_cast<uint32_t>(max_cpus);
   // The level that is missing was taken as 1 in the product.
   Status rest;

@@ -182,7 +182,7 @@ void add_chassis(const Words& words, Bytes& tables) {
 
 void add_processor(const Words& words, const nacre_machine_config& config, uint32_t socket, Bytes& tables) {
   constexpr uint8_t kCentral = 3, kPopulated = 0x41;
-  const uint32_t cores = std::max(1u, config.max_vcpus / std::max(1u, config.sockets));
+  const uint32_t cores = config.max_vcpus / config.sockets;
   const auto short_cores = static_cast<uint8_t>(std::min(cores, 0xffu));
   const auto long_cores = static_cast<uint16_t>(cores);
   Structure(Type::kProcessor, static_cast<uint16_t>(kProcessorHandle + socket))
@@ -283,7 +283,7 @@ std::optional<SmbiosFiles> smbios_files(const nacre_machine_config& config) {
   add_system(words, tables);
   if (words.has(Type::kBoard)) add_board(words, tables);
   add_chassis(words, tables);
-  for (uint32_t socket = 0; socket < std::max(1u, config.sockets); ++socket)
+  for (uint32_t socket = 0; socket < config.sockets; ++socket)
     add_processor(words, config, socket, tables);
   add_memory(words, config, tables);
   Structure(Type::kBootState, kBootStateHandle).add(uint32_t{0}).add(uint16_t{0}).add(uint8_t{0}).finish(tables);

@@ -64,7 +64,7 @@ class Machine:
         # The sandbox lets no profile be written (tests/fuzz/coverage).
         if "LLVM_PROFILE_FILE" in os.environ and "-disable-seccomp" not in command:
             command.append("-disable-seccomp")
-        self._log = open(self.scratch / "log", "w+b")
+        self._log = open(self.scratch / "log", "a+b")
         self._ends_with = {0}
         listener = None
         if not listen:
