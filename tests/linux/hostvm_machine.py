@@ -19,6 +19,7 @@ import time
 
 import cache
 import debian_kernel
+import kernel_image
 import newc
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -75,6 +76,16 @@ def _initramfs(kernel):
     return cache.product(f"hostvm-{kernel.release}-{key}", make) / "initramfs"
 
 
+def _vmlinux(kernel):
+    """Returns the kernel uncompressed, which it would take an emulated processor seconds to do itself; from the cache."""
+
+    def make(directory):
+        (directory / "vmlinux").write_bytes(kernel_image.vmlinux(kernel.image.read_bytes()))
+
+    key = cache.digest(HERE / "kernel_image.py", kernel.image)
+    return cache.product(f"hostvm-kernel-{kernel.release}-{key}", make) / "vmlinux"
+
+
 def _paths_under_tmp(options, directory):
     """Returns the paths below /tmp that must still be there inside, where /tmp is fresh: what the command names, and this
     source tree when it is there."""
@@ -109,7 +120,7 @@ def _qemu_arguments(options, kernel, scratch):
         accelerator = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-smp", "1"]
     arguments = ["qemu-system-x86_64", "-M", "q35,kernel-irqchip=split", *accelerator, "-cpu", "EPYC,+svm,+npt",
                  "-m", str(options.memory), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-                 "-kernel", str(kernel.image), "-initrd", str(scratch / "initramfs"),
+                 "-kernel", str(_vmlinux(kernel)), "-initrd", str(scratch / "initramfs"),
                  "-append", f"{HOST_COMMAND_LINE} {paging} {options.kernel_arguments}",
                  "-serial", f"file:{scratch / 'console'}",
                  "-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",

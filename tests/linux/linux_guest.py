@@ -9,6 +9,7 @@ import subprocess
 
 import qmp_client
 import vmm
+from products import product
 
 # What the stock kernel says under any VMM: of mitigations, of the emulated host's clock
 HARMLESS = [
@@ -24,16 +25,9 @@ HARMLESS = [
 EMULATED_XSAVE = re.compile(r"-+\[ cut here \]-+\nXSAVE consistency problem.*?\n---\[ end trace \w+ \]---\n"
                             r"(?:CPUID\[0d, \w+\]: .*\n)+", re.DOTALL)
 
-HERE = pathlib.Path(__file__).resolve().parent
 BOOT_SECONDS = 60
 END_SECONDS = 30
 STEP_SECONDS = 20
-
-
-def product(*words):
-    """Returns what one of the tools beside this file prints: the path of a kernel, initramfs or disk."""
-    return subprocess.run([HERE / words[0], *map(str, words[1:])], check=True, stdout=subprocess.PIPE,
-                          text=True).stdout.strip()
 
 
 def check(condition, sentence):
@@ -116,7 +110,8 @@ class Bench:
     def root_disk(self):
         """Makes a root disk; returns its path."""
         path = self.scratch / "root.img"
-        return product("guest-image", "disk", "--output", path)
+        subprocess.run(["cp", "--sparse=always", product("guest-image", "disk"), path], check=True)
+        return path
 
     def empty_disk(self, name, mebibytes):
         path = self.scratch / name
@@ -131,7 +126,8 @@ class Bench:
 
     def stock(self, form, command_line, more=(), cpus=1, machine="microvm", flavour="cloud"):
         """Starts the stock Debian kernel of a flavour, as "vmlinux" or "vmlinuz", with the initramfs."""
-        kernel, initramfs = (product("guest-image", file, "--flavour", flavour) for file in (form, "initramfs"))
+        which = [] if flavour == "cloud" else ["--flavour", flavour]
+        kernel, initramfs = (product("guest-image", file, *which) for file in (form, "initramfs"))
         return self._start(kernel, command_line, cpus, machine, ["-initrd", initramfs, *more])
 
     def strato(self, form, command_line, more=(), cpus=1, machine="microvm"):

@@ -17,11 +17,14 @@ import traceback
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))  # what all kinds of tests share
 
+import products
 import qmp_client
 import vmm
-from linux_guest import Bench, product
+from linux_guest import Bench
+from products import product
 
 HERE = pathlib.Path(__file__).resolve().parent
+STRATO_FORMS = ("vmlinux", "vmlinux.bin", "bzImage")
 TRIES = 3  # of a case
 HOSTS = 6  # at most for a suite: on a busy machine two in one have locked up
 HOST_FAILED = 125  # as hostvm says it
@@ -72,10 +75,13 @@ class Suite:
         cases = [one for one in self.cases if not wanted or one.__name__ in wanted]
         if inside:
             return self._run_all(cases, programs)
-        for name in ("all", *self.files):
+        products.make_for_all()
+        for name in self.files:
             product("guest-image", *name.split())
         if self.strato:
-            product("build-strato-kernel")
+            for form in STRATO_FORMS:
+                product("build-strato-kernel", form)
+        products.hand_on()
         return self._run_hosted(cases, programs)
 
     def _run_hosted(self, cases, programs):
