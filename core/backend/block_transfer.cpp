@@ -177,10 +177,18 @@ bool unsupported(int error) {
   return error == EOPNOTSUPP || error == ENOSYS || error == ENOTTY || error == ENODEV || error == EINVAL;
 }
 
-int write_zeroes(BlockBackend& backend, uint64_t offset, uint64_t length, bool unmap) {
+int zero_in_place(BlockBackend& backend, uint64_t offset, uint64_t length, bool unmap) {
+  // A write to another part of a block may be under way, and has read this part.
+  std::optional<MutexLock> lock;
+  if ((offset | length) & (backend.offset_alignment() - 1)) lock.emplace(backend.read_modify_write());
   int error = EOPNOTSUPP;
   if (unmap && backend.options().discard) error = punch(backend, FALLOC_FL_PUNCH_HOLE, offset, length);
   if (unsupported(error)) error = punch(backend, FALLOC_FL_ZERO_RANGE, offset, length);
+  return error;
+}
+
+int write_zeroes(BlockBackend& backend, uint64_t offset, uint64_t length, bool unmap) {
+  const int error = zero_in_place(backend, offset, length, unmap);
   if (!unsupported(error)) return error;
   std::array<iovec, 16> zeroes;
   while (length > 0) {

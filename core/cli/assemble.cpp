@@ -84,7 +84,9 @@ Status Assembly::build() {
   if (!options_.test.path.empty())
     if (Status met = meet_test(); !met) return met;
   if (Status given_up = privileges->give_up(); !given_up) return given_up;
-  if (Status restricted = landlock->restrict(); !restricted) return restricted;
+  std::vector<EventLoop*> iothreads;
+  for (const auto& [id, thread] : vm_->iothreads()) iothreads.push_back(&thread->loop());
+  if (Status restricted = landlock->restrict(iothreads); !restricted) return restricted;
   // Last, since nobody may do as much from here on.
   return options_.seccomp ? vm_->confine() : Status();
 }

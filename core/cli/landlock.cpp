@@ -70,7 +70,14 @@ Result<Landlock> Landlock::prepare(std::span<const OpenPath> paths, std::span<co
   return made;
 }
 
-Status Landlock::restrict() const {
+Status Landlock::restrict(std::span<EventLoop* const> others) const {
+  Status done = restrict_this_thread();
+  for (EventLoop* loop : others)
+    if (done) loop->call([&] { done = restrict_this_thread(); });
+  return done;
+}
+
+Status Landlock::restrict_this_thread() const {
   if (rules_.empty()) return {};
   const uint64_t known = rights_of(abi_);
   const landlock_ruleset_attr attributes{.handled_access_fs = known};

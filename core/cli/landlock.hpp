@@ -8,6 +8,7 @@
 #include "core/base/fd.hpp"
 #include "core/base/result.hpp"
 #include "core/cli/options.hpp"
+#include "core/loop/event_loop.hpp"
 
 namespace nacre::cli {
 
@@ -20,9 +21,9 @@ class Landlock {
   // kernel has no Landlock.
   static Result<Landlock> prepare(std::span<const OpenPath> paths, std::span<const std::string> plugins);
 
-  // For good, for the calling thread and all that it starts: every other file is closed to them, no program can be
-  // executed, no file system mounted. What is open already stays open.
-  Status restrict() const;
+  // For good, for the calling thread, those of `others`, and all that these start: every other file is closed to them, no
+  // program can be executed, no file system mounted. What is open already stays open.
+  Status restrict(std::span<EventLoop* const> others) const;
 
  private:
   struct Rule {
@@ -33,6 +34,7 @@ class Landlock {
 
   Landlock() = default;
   Status add(const std::string& path, bool writable);
+  Status restrict_this_thread() const;
 
   int abi_ = 0;
   std::vector<Rule> rules_;

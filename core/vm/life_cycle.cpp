@@ -58,8 +58,7 @@ Status LifeCycle::cont() {
 
 Status LifeCycle::reset(bool by_guest) {
   if (state_ == RunState::Shutdown || !vm_.has_platform()) return fail("there is no running machine to reset.");
-  // From here on the guest stands still: one that has asked for a reset tries other ways to it, as a triple fault. Only
-  // a vCPU that waits for a disk itself is waited for below.
+  // From here on the guest stands still. Only a vCPU that waits for a disk itself is waited for below.
   (void)vm_.platform().pause(kPausePatience);
   // What is under way at the host would be waited for. It is so without the main loop, and the guest is reset then.
   const bool settled = vm_.devices().hold(
@@ -71,6 +70,8 @@ Status LifeCycle::reset(bool by_guest) {
   reset_waits_ = false;
   bool resume = state_ == RunState::Running;
   vm_.platform().pause();
+  // What vCPUs have told of until now is of the run that ends here.
+  ++run_;
   reset_requested_ = false;
   Status done = vm_.reset();
   vm_.devices().go_on();
@@ -111,8 +112,11 @@ void LifeCycle::request_reset() {
   });
 }
 
+// A guest that has asked for a reset and still runs tries other ways to it, this one among them.
 void LifeCycle::triple_fault() {
-  vm_.loop().post([this] {
+  if (reset_requested_) return;
+  vm_.loop().post([this, run = run_.load()] {
+    if (run != run_) return;
     log::info("vm", "the guest's processor has shut itself down (triple fault)");
     shut_down(true, "guest-shutdown");
   });
@@ -120,8 +124,8 @@ void LifeCycle::triple_fault() {
 
 void LifeCycle::vcpu_failed(const kvm::Report& report) {
   log::error("kvm", "{}", report.text);
-  vm_.loop().post([this] {
-    if (state_ != RunState::Running) return;
+  vm_.loop().post([this, run = run_.load()] {
+    if (run != run_ || state_ != RunState::Running) return;
     vm_.platform().vcpus().request_pause();
     state_ = RunState::InternalError;
     if (events_) events_->stopped();

@@ -62,6 +62,7 @@ class LifeCycle : public GuestEvents {
   RunState state_ = RunState::Prelaunch;
   bool reset_waits_ = false;                  // for requests at the host
   std::atomic<bool> reset_requested_{false};  // and not reset since
+  std::atomic<uint32_t> run_{0};              // how often it was reset
 };
 
 }  // namespace nacre

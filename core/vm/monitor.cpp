@@ -131,13 +131,13 @@ void Monitor::flush(Client& client) {
   if (!vm_.loop().modify(client.watch, events)) drop(client);
 }
 
-// The client may be in the middle of a call: it is freed on the loop's next turn.
+// The client may be in the middle of a command, which may serve posts while it waits: it is freed after all of that.
 void Monitor::drop(Client& client) {
   if (client.gone) return;
   client.gone = true;
   vm_.loop().unwatch(client.watch);
   client.fd.close();
-  vm_.loop().post([this, alive = std::weak_ptr<int>(alive_)] {
+  vm_.loop().post_alone([this, alive = std::weak_ptr<int>(alive_)] {
     if (alive.expired()) return;
     std::erase_if(clients_, [](auto& known) { return known->gone; });
   });

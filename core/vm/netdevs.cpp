@@ -17,9 +17,23 @@ Error Netdevs::missing(const std::string& id) const {
               id, did_you_mean(id, ids));
 }
 
+// Two that close the same descriptor would close one that has become something else by then.
+Status Netdevs::check_descriptors(const NetOptions& options) const {
+  for (const auto& [id, netdev] : netdevs_)
+    for (uint32_t queue = 0; netdev.backend->options().driver.empty() && queue < netdev.backend->options().pairs();
+         ++queue)
+      for (const std::vector<int>* given : {&options.fds, &options.vhostfds})
+        for (int fd : *given)
+          if (fd == netdev.backend->fd(queue) || fd == netdev.backend->vhost_fd(queue))
+            return fail("netdev '{}': descriptor {} is that of netdev '{}'; each needs one of its own.", options.id, fd,
+                        id);
+  return {};
+}
+
 Status Netdevs::add(const NetOptions& options) {
   if (find(options.id) != netdevs_.end())
     return fail("Netdev {} has been added: each netdev needs an id of its own.", options.id);
+  if (Status free = check_descriptors(options); !free) return free;
   Result<std::unique_ptr<NetBackend>> backend = options.driver.empty() ? NetBackend::open(options) : drive_(options);
   if (!backend) return backend.error();
   netdevs_.emplace_back(options.id, Netdev{std::move(*backend), ""});

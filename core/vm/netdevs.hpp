@@ -46,6 +46,7 @@ class Netdevs {
   using Entry = std::vector<std::pair<std::string, Netdev>>::iterator;
   Entry find(const std::string& id);
   Error missing(const std::string& id) const;
+  Status check_descriptors(const NetOptions& options) const;
 
   Drive drive_;
   std::vector<std::pair<std::string, Netdev>> netdevs_;

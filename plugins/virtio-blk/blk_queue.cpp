@@ -24,6 +24,7 @@ sdk::Status BlkQueue::start(const nacre_virtqueue& queue, const sdk::MemoryView&
   batch_.reserve(queue.num);
   free_ = nullptr;
   unused_ = 0;
+  kick_fd_ = queue.kick_fd;
   return kick_.start(
       loop, queue.kick_fd, NACRE_LOOP_READ | NACRE_LOOP_EDGE,
       [](void* self) noexcept { static_cast<BlkQueue*>(self)->process(); }, this, slot_for_words);
@@ -51,9 +52,10 @@ void BlkQueue::process() {
   using Pop = sdk::Virtqueue::Pop;
   if (processing_ || dead_) return;
   processing_ = true;
+  uint32_t left = 2 * ring_.num();
   do {
     batch_.clear();
-    for (;;) {
+    for (; left > 0; --left) {
       Request* request = take();
       // More chains than ring entries: the driver has made one available twice. They wait for the others.
       if (!request) break;
@@ -72,15 +74,15 @@ void BlkQueue::process() {
       request->next_free = free_;
       free_ = request;
       if (popped == Pop::Empty) break;
-      dead_ = true;
       stop();
       broken_(opaque_, popped == Pop::Broken ? ring_.broken() : "a request without a header or a status byte");
       break;
     }
     if (!batch_.empty()) block_.submit(batch_);
-  } while (!dead_ && free_or_unused() && ring_.rearm());
+  } while (!dead_ && left > 0 && free_or_unused() && ring_.rearm());
   processing_ = false;
   publish();
+  if (left == 0 && !dead_) sdk::kick(kick_fd_);
 }
 
 void BlkQueue::completed(Request& request) {

@@ -25,10 +25,14 @@ class BlkQueue {
 
   sdk::Status start(const nacre_virtqueue& queue, const sdk::MemoryView& memory, uint64_t features, nacre_loop* loop,
                     nacre_error* slot);
-  // Takes no more requests.
-  void stop() { kick_.stop(); }
+  // Takes no more requests, also when one is completed.
+  void stop() {
+    kick_.stop();
+    dead_ = true;
+  }
 
-  // Takes what the driver has made available. The caller is on the loop.
+  // Takes what the driver has made available, but no more than twice the ring at a time: others on the loop have their
+  // turn while a driver goes on and on. The caller is on the loop.
   void process();
   // The back end is done with this request, which is one of this queue's.
   void completed(Request& request);
@@ -58,7 +62,8 @@ class BlkQueue {
   uint32_t unused_ = 0;  // slots from this one on were never taken
   std::vector<nacre_block_request*> batch_;
   bool processing_ = false;
-  bool dead_ = false;  // the driver broke the ring; only a reset helps
+  int kick_fd_ = -1;
+  bool dead_ = false;  // stopped, or the driver broke the ring: only a reset helps
 };
 
 }  // namespace nacre::virtio_blk

@@ -6,16 +6,18 @@ bool ControlQueue::start(const nacre_virtqueue& queue, const sdk::MemoryView& me
   if (!ring_.start(queue, memory, features)) return false;
   iov_ = std::make_unique_for_overwrite<iovec[]>(queue.num);
   command_ = std::make_unique_for_overwrite<uint8_t[]>(kMaxCommand);
+  kick_fd_ = queue.kick_fd;
   return true;
 }
 
 bool ControlQueue::process(Changed changed, void* opaque) {
   using Pop = sdk::Virtqueue::Pop;
   if (broken_) return false;
+  uint32_t left = 2 * ring_.num();
   do {
     sdk::DescriptorChain chain;
-    Pop popped;
-    while ((popped = ring_.pop(chain, iov_.get(), ring_.num())) == Pop::Chain) {
+    Pop popped = Pop::Empty;
+    for (; left > 0 && (popped = ring_.pop(chain, iov_.get(), ring_.num())) == Pop::Chain; --left) {
       uint8_t* ack = chain.writable.take_last_byte();
       if (!ack || chain.writable.length() > 0) {
         broken_ = ack ? "a command with more than a status to write to" : "a command without a status byte";
@@ -34,8 +36,9 @@ bool ControlQueue::process(Changed changed, void* opaque) {
       broken_ = ring_.broken();
       return false;
     }
-  } while (ring_.rearm());
+  } while (left > 0 && ring_.rearm());
   ring_.publish();
+  if (left == 0) sdk::kick(kick_fd_);
   return true;
 }
 

@@ -15,8 +15,9 @@ class ControlQueue {
 
   // False when the ring is not in memory.
   bool start(const nacre_virtqueue& queue, const sdk::MemoryView& memory, uint64_t features);
-  // Carries out all that is there; `changed(opaque)` is called after each command that succeeded, before its answer
-  // can be seen. False when the driver has broken the ring: broken() says how.
+  // Carries out what is there, but no more than twice the ring at a time, as others on the loop have their turn;
+  // `changed(opaque)` is called after each command that succeeded, before its answer can be seen. False when the driver
+  // has broken the ring: broken() says how.
   using Changed = void (*)(void* opaque);
   bool process(Changed changed, void* opaque);
   const char* broken() const { return broken_; }
@@ -26,6 +27,7 @@ class ControlQueue {
   sdk::Virtqueue ring_;
   std::unique_ptr<iovec[]> iov_;
   std::unique_ptr<uint8_t[]> command_;
+  int kick_fd_ = -1;
   const char* broken_ = nullptr;
 };
 

@@ -1,7 +1,5 @@
 #include "queue_pair.hpp"
 
-#include <unistd.h>
-
 namespace nacre::virtio_net {
 
 sdk::Status QueuePair::start(const nacre_virtqueue& receive, const nacre_virtqueue& transmit,
@@ -43,12 +41,9 @@ void QueuePair::settle(Round round, const char* broken, int kick_fd) {
   switch (round) {
     case Round::Idle:
       break;
-    case Round::More: {
-      // By way of the queue's own kick: what else waits on this loop comes first.
-      uint64_t one = 1;
-      [[maybe_unused]] ssize_t written = ::write(kick_fd, &one, sizeof one);
+    case Round::More:
+      sdk::kick(kick_fd);
       break;
-    }
     case Round::Ended:
       events_.link_lost(events_.opaque);
       break;

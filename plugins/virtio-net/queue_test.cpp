@@ -1,5 +1,7 @@
 // The queues against a driver that is played here, and a network that is a list of frames.
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <deque>
 #include <vector>
@@ -387,6 +389,23 @@ TEST_F(ControlQueueTest, Answers) {
   EXPECT_EQ(*driver_.at(Driver::kData + 101), 1);
   EXPECT_EQ(*driver_.at(Driver::kData + 200), 1);
   EXPECT_EQ(driver_.used().size(), 4u);
+}
+
+// A driver that offers the next command while one is carried out, for ever: others on the loop have their turn.
+TEST_F(ControlQueueTest, EndsThoughTheDriverGoesOn) {
+  driver_.queue.kick_fd = ::eventfd(0, EFD_NONBLOCK);
+  ASSERT_TRUE(queue_.start(driver_.queue, driver_.memory(), 0));
+  const uint8_t pairs[] = {kClassMq, kMqPairsSet, 2, 0};
+  std::memcpy(driver_.at(Driver::kData), pairs, sizeof pairs);
+  auto offer = [](void* self) {
+    static_cast<Driver*>(self)->offer({{Driver::kData, 4, false}, {Driver::kData + 100, 1, true}});
+  };
+  offer(&driver_);
+  EXPECT_TRUE(queue_.process(offer, &driver_));
+  EXPECT_EQ(driver_.used().size(), 32u);
+  uint64_t kicks = 0;
+  EXPECT_EQ(::read(driver_.queue.kick_fd, &kicks, sizeof kicks), static_cast<ssize_t>(sizeof kicks));
+  ::close(driver_.queue.kick_fd);
 }
 
 TEST_F(ControlQueueTest, WithoutAStatusByteTheRingIsBroken) {

@@ -1,7 +1,5 @@
 #include "serial_bus.hpp"
 
-#include <unistd.h>
-
 #include "port.hpp"
 
 namespace nacre::virtio_serial {
@@ -116,8 +114,7 @@ void SerialBus::on_kick(void* opaque) noexcept {
 
 // Comes back to the queue when others have had their turn.
 void SerialBus::again(const Ring& ring) {
-  const uint64_t one = 1;
-  (void)!::write(ring.kick_fd, &one, sizeof one);
+  sdk::kick(ring.kick_fd);
 }
 
 void SerialBus::broken(Ring& ring) {

@@ -166,7 +166,10 @@ void machine_exit(void) {
       ++at;
       value = (u8)parse_number(&at);
     }
-    for (u32 i = 0; i < 100; ++i) port_write8(port, value);  // until it works, as drivers do
+    for (u32 i = 0; i < 100; ++i) {  // until it works, as drivers do
+      port_write8(port, value);
+      if (word_number("impatient", 0)) triple_fault();  // as Linux does when it has no other way
+    }
   } else if (strcmp(means, "halt") == 0) {
     halt_forever();
   } else {

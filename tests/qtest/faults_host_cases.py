@@ -18,6 +18,7 @@ import qtest
 from bench import case, check
 from known_faults import machine, must_idle, open_files, status
 from known_faults_host_cases import Monitor
+from virtio import VERSION_1, Mmio
 
 DISK = devices.ALL["blk"]
 
@@ -78,6 +79,22 @@ def hot_plugs(scratch):
 def _lines(*commands):
     return "".join(json.dumps({"execute": command, "arguments": arguments}) + "\n"
                    for command, arguments in (("qmp_capabilities", {}), *commands)).encode()
+
+
+@case
+def reset_asked_for_amid_a_hot_plug(nacre, plugins):
+    """Both in one message: the disk, on an iothread, comes to a slot whose driver is at work, and then the reset."""
+    with machine(nacre, plugins, "-machine", "microvm", "-object", "iothread,id=io0", prepare=DISK.prepare) as vm:
+        monitor = Monitor(vm)
+        Mmio(vm, 2).start(VERSION_1, (0,))
+        add, plug = hot_plugs(vm.scratch)["disk (threads)"].steps
+        monitor.done(add[0], **add[1])
+        monitor.lines.write(json.dumps({"execute": "system_reset"}) +
+                            json.dumps({"execute": plug[0], "arguments": {**plug[1], "iothread": "io0"}}))
+        monitor.lines.flush()
+        monitor.wait_for("RESET")
+        ring, = Mmio(vm, 2).start(VERSION_1, (0,))
+        check(ring is not None and monitor.done("query-status")["running"], "the machine does not go on")
 
 
 @case

@@ -102,7 +102,8 @@ void PciHost::place_ecam(uint64_t base, uint32_t buses) {
     ecam_buses_ = place.buses;
     Status claimed = claim_ecam();
     ecam_lost_ = !claimed;
-    if (!claimed) log::warn("pci", "the guest loses ECAM: {}", claimed.error().message);
+    if (ecam_lost_ && !std::exchange(ecam_told_, true))
+      log::warn("pci", "the guest loses ECAM: {}", claimed.error().message);
   });
 }
 
@@ -131,7 +132,7 @@ void PciHost::reset() {
     root_.reset();
     address_ = 0;
   });
-  ecam_lost_ = false;
+  ecam_lost_ = ecam_told_ = false;
   place_ecam(layout_.ecam_base, layout_.ecam_buses);
 }
 

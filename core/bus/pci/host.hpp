@@ -122,6 +122,7 @@ class PciHost {
   bool wanted_posted_ NACRE_GUARDED_BY(wanted_mutex_) = false;
   // [main]
   bool ecam_lost_ = false;  // where the guest wants it, it cannot be
+  bool ecam_told_ = false;  // of that, since the last reset
   uint64_t ecam_base_ = 0;
   uint32_t ecam_buses_ = 0;
   BusRegion* ecam_ = nullptr;

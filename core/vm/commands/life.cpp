@@ -22,7 +22,7 @@ Answer quit(VirtualMachine& vm, const json::object&, qmp::Context&) {
 
 Answer system_reset(VirtualMachine& vm, const json::object&, qmp::Context&) {
   // A reset that fails is logged and shows in query-status.
-  vm.loop().post([&vm] { (void)vm.life_cycle().reset(false); });
+  vm.loop().post_alone([&vm] { (void)vm.life_cycle().reset(false); });
   return json::object();
 }
 

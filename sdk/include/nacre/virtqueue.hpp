@@ -5,6 +5,7 @@
 #pragma once
 
 #include <nacre/abi/virtio.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <nacre/descriptor_chain.hpp>
@@ -14,6 +15,12 @@ namespace nacre::sdk {
 
 inline constexpr unsigned kVirtioRingIndirectDesc = 28;  // virtio 1.2 §6
 inline constexpr unsigned kVirtioRingEventIdx = 29;
+
+// [any] Has the queue's loop look at it again, as the driver's kick does, when others there have had their turn.
+inline void kick(int kick_fd) {
+  const uint64_t one = 1;
+  [[maybe_unused]] ssize_t written = ::write(kick_fd, &one, sizeof one);
+}
 
 // Used by one thread at a time.
 class Virtqueue {

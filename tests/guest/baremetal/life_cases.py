@@ -124,6 +124,37 @@ def reset_while_paused(bench):
         guest.terminate()
 
 
+def reset_and_stop_at_once(bench):
+    """Both in one message: the machine is paused when both are done, and nobody has waited for the other."""
+    with bench.start("test=spin every=20000") as guest, guest.connect() as qmp:
+        for _ in range(5):
+            guest.until(r"^TICK 1$")
+            begin = time.monotonic()
+            qmp.send(b'{"execute": "system_reset"}{"execute": "stop"}')
+            answers = []
+            while len(answers) < 2:
+                message = qmp.receive()
+                (qmp.events if "event" in message else answers).append(message)
+            check(answers == [{"return": {}}] * 2, f"the answers are {answers}")
+            qmp.wait_event("RESET")
+            check(time.monotonic() - begin < bench.seconds(1), f"both took {time.monotonic() - begin:.1f} s")
+            check(qmp.execute("query-status")["status"] == "paused", "it is not paused")
+            qmp.execute("cont")
+            guest.until(r"^BOOT ")
+        guest.terminate()
+
+
+def reset_and_triple_fault(bench):
+    """A guest that asks for a reset and does not wait for it is reset, and not ended."""
+    with bench.start(f"test=identity exit=reset reset={RESET_PORT:#x}:1 impatient=1") as guest, guest.connect() as qmp:
+        for _ in range(20):
+            guest.until(r"^BOOT ")
+            qmp.wait_event("RESET")
+        guest.until(r"^BOOT ")
+        qmp.execute("stop")
+        guest.terminate()
+
+
 def _ends(bench, words):
     with bench.start(f"test=identity {words}", more=["-S"]) as guest, guest.connect() as qmp:
         qmp.execute("cont")
@@ -358,6 +389,6 @@ def kernel_that_a_software_kvm_cannot_execute(bench):
 
 CASES = [pause_and_resume_100_times, pause_four_processors, start_paused, stop_with_io_in_flight,
          stop_with_io_in_flight_threads, stop_with_io_in_flight_iothread, quit_while_paused_with_io_in_flight,
-         system_reset_under_load, reset_while_paused, ends_by_triple_fault, ends_by_acpi_sleep,
-         acpi_reset_boots_again, halted_guest_costs_nothing, sigterm_ends_in_order, daemon, privileges_are_given_up, files_are_closed,
+         system_reset_under_load, reset_while_paused, reset_and_stop_at_once, reset_and_triple_fault,
+         ends_by_triple_fault, ends_by_acpi_sleep, acpi_reset_boots_again, halted_guest_costs_nothing, sigterm_ends_in_order, daemon, privileges_are_given_up, files_are_closed,
          kernel_that_a_software_kvm_cannot_execute]

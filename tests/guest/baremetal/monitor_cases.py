@@ -190,6 +190,16 @@ def client_that_goes_in_the_middle(bench):
         guest.terminate()
 
 
+def client_that_goes_before_its_commands_are_done(bench):
+    """Their events find it gone while the next command waits for the vCPUs."""
+    with _spin(bench) as guest, guest.connect() as qmp:
+        for _ in range(30):
+            with _raw(bench) as raw:
+                raw.sendall(b'{"execute":"stop"}{"execute":"cont"}' * 3)
+        _still_good(guest, qmp)
+        guest.terminate()
+
+
 def stale_socket_is_replaced(bench):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
         dead.bind(os.fspath(bench.qmp_path))
@@ -220,4 +230,5 @@ def tcp_socket(bench):
 
 CASES = [two_clients, every_query, ids_and_line_ends, garbage, half_a_line, ten_megabytes_without_newline,
          nested_brackets, nested_objects, client_that_never_reads, client_that_goes_in_the_middle,
+         client_that_goes_before_its_commands_are_done,
          stale_socket_is_replaced, live_socket_is_refused, tcp_socket]
