@@ -32,6 +32,11 @@ void NegotiatedTransport::reset() {
   if (device_) reset_locked();
 }
 
+void NegotiatedTransport::bus_is_reset() {
+  ServingLock lock(mutex_);
+  if (device_) driver_resets();
+}
+
 void NegotiatedTransport::write_features(uint32_t half, uint32_t value) {
   if (!(status() & kDriver) || status() & kFeaturesOk || half > 1) return;
   // What was not offered is dropped (§2.2.1 forbids drivers to ask for it).

@@ -32,8 +32,11 @@ class NegotiatedTransport : public Transport {
   void set_config(uint32_t offset, const void* data, uint32_t length, bool notify) override;
   void needs_reset() override;
 
-  // [main, vCPUs not running] As if the driver had written 0 to the status.
+  // [main, vCPUs not running] As if the driver had written 0 to the status, at once.
   void reset();
+  // [any] The bus is reset: the same, but that what is under way at the host is not waited for. The status is 0 when it
+  // has ended.
+  void bus_is_reset();
 
  protected:
   struct Queue {

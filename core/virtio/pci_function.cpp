@@ -113,7 +113,7 @@ void PciTransport::Function::write_config(uint32_t offset, uint32_t width, uint3
 }
 
 void PciTransport::Function::reset() {
-  transport_.reset();
+  transport_.bus_is_reset();
   PciFunction::reset();
 }
 

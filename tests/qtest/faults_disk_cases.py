@@ -505,6 +505,29 @@ def never_answers_below_a_port(nacre, plugins):
 
 
 @case
+def never_answers_a_reset_of_its_bus(nacre, plugins):
+    """A guest resets the bus of a disk that does not answer: the machine goes on, and the disk's status is 0 when it has."""
+    faults = []
+    for engine in ASYNCHRONOUS:
+        with faulty(nacre, plugins, engine, machine="port", asynchronous=True) as (vm, disk):
+            monitor, port = Monitor(vm), root_port_cases.Port(vm)
+            port.open_window(pci.WINDOW + 32 * 0x100000)  # where Function.map_bars() puts what is on bus 1
+            transport = PciTransport(vm, pci.Function(vm, 1, 0))
+            _fill(vm, disk, "write", Driver(vm, transport=transport))
+            for bits in (0x40, 0):
+                port.store(0x3e, 2, bits)
+            _is_served(vm, monitor, engine, "a reset of the bus")
+            transport.function.map_bars()
+            check(transport.status() != 0, f"{engine}: reset with requests under way")
+            disk.release()
+            vm.wait_for(lambda: transport.status() == 0, f"{engine}: the end of the reset")
+            check(bytes(disk.data[:8 * BLOCK]) == block_of(9) * 8, f"{engine}: writes under way are lost")
+            check(Driver(vm, transport=transport).one(READ, 0, room=BLOCK) == (OK, block_of(9)), f"{engine}: a read after that")
+            faults.append(disk.faults)
+    report("never_answers_a_reset_of_its_bus", faults)
+
+
+@case
 def never_answers_at_the_end(nacre, plugins):
     """SIGTERM, SIGINT and quit wait 5 s for a disk that does not answer. Then the machine ends without it and says so;
     what was flushed is in the image, and no socket is left."""
