@@ -358,9 +358,9 @@ constexpr Option kTable[] = {
      .help = "open no other file or directory than these while the guest runs",
      .more =
          "What the command line names is opened before. Plugins' directories and those of libraries are open to be\n"
-         "  read. Nothing can be executed; sockets and pid file elsewhere stay behind at the end. The vCPUs' threads,\n"
-         "  and those that plugins make, open nothing since -disable-seccomp is not given: it goes without that.\n"
-         "  Takes a kernel with Landlock (5.13, and lsm= with landlock among them).\n",
+         "  read. Nothing can be executed; sockets and pid file elsewhere stay behind at the end. Threads that plugins\n"
+         "  have made before, and with -disable-seccomp those of vCPUs, are not held to it. Takes a kernel with\n"
+         "  Landlock (5.13, and lsm= with landlock among them).\n",
      .grammar = {.keys = keys::kLandlock, .bare_first = true},
      .apply = apply_landlock},
     {.name = "disable-seccomp",
