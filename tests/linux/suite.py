@@ -21,7 +21,6 @@ import products
 import qmp_client
 import vmm
 from linux_guest import Bench
-from products import product
 
 HERE = pathlib.Path(__file__).resolve().parent
 STRATO_FORMS = ("vmlinux", "vmlinux.bin", "bzImage")
@@ -77,10 +76,10 @@ class Suite:
             return self._run_all(cases, programs)
         products.make_for_all()
         for name in self.files:
-            product("guest-image", *name.split())
+            products.product("guest-image", *name.split())
         if self.strato:
             for form in STRATO_FORMS:
-                product("build-strato-kernel", form)
+                products.product("build-strato-kernel", form)
         products.hand_on()
         return self._run_hosted(cases, programs)
 

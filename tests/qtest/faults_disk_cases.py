@@ -482,16 +482,24 @@ def never_answers_a_reset_by_the_driver(nacre, plugins):
     report("never_answers_a_reset_by_the_driver", faults)
 
 
+@contextlib.contextmanager
+def _writes_below_a_port(nacre, plugins, engine):
+    """A machine, its disk below a root port, which does not answer writes that are under way, the monitor, the port, and
+    the disk's transport."""
+    with faulty(nacre, plugins, engine, machine="port", asynchronous=True) as (vm, disk):
+        monitor, port = Monitor(vm), root_port_cases.Port(vm)
+        port.open_window(pci.WINDOW + 32 * 0x100000)  # where Function.map_bars() puts what is on bus 1
+        transport = PciTransport(vm, pci.Function(vm, 1, 0))
+        _fill(vm, disk, "write", Driver(vm, transport=transport))
+        yield vm, disk, monitor, port, transport
+
+
 @case
 def never_answers_below_a_port(nacre, plugins):
     """A guest switches off the slot of a disk that does not answer: the disk goes when it has."""
     faults = []
     for engine in ASYNCHRONOUS:
-        with faulty(nacre, plugins, engine, machine="port", asynchronous=True) as (vm, disk):
-            monitor, port = Monitor(vm), root_port_cases.Port(vm)
-            port.open_window(pci.WINDOW + 32 * 0x100000)  # where Function.map_bars() puts what is on bus 1
-            driver = Driver(vm, transport=PciTransport(vm, pci.Function(vm, 1, 0)))
-            _fill(vm, disk, "write", driver)
+        with _writes_below_a_port(nacre, plugins, engine) as (vm, disk, monitor, port, _):
             check("return" in _quickly(monitor, "device_del", id="d"), f"{engine}: device_del is refused")
             port.control(root_port_cases.SWITCHED_OFF | root_port_cases.POWER_OFF)
             _is_served(vm, monitor, engine, "a slot that was switched off")
@@ -509,11 +517,7 @@ def never_answers_a_reset_of_its_bus(nacre, plugins):
     """A guest resets the bus of a disk that does not answer: the machine goes on, and the disk's status is 0 when it has."""
     faults = []
     for engine in ASYNCHRONOUS:
-        with faulty(nacre, plugins, engine, machine="port", asynchronous=True) as (vm, disk):
-            monitor, port = Monitor(vm), root_port_cases.Port(vm)
-            port.open_window(pci.WINDOW + 32 * 0x100000)  # where Function.map_bars() puts what is on bus 1
-            transport = PciTransport(vm, pci.Function(vm, 1, 0))
-            _fill(vm, disk, "write", Driver(vm, transport=transport))
+        with _writes_below_a_port(nacre, plugins, engine) as (vm, disk, monitor, port, transport):
             for bits in (0x40, 0):
                 port.store(0x3e, 2, bits)
             _is_served(vm, monitor, engine, "a reset of the bus")

@@ -390,5 +390,5 @@ def kernel_that_a_software_kvm_cannot_execute(bench):
 CASES = [pause_and_resume_100_times, pause_four_processors, start_paused, stop_with_io_in_flight,
          stop_with_io_in_flight_threads, stop_with_io_in_flight_iothread, quit_while_paused_with_io_in_flight,
          system_reset_under_load, reset_while_paused, reset_and_stop_at_once, reset_and_triple_fault,
-         ends_by_triple_fault, ends_by_acpi_sleep, acpi_reset_boots_again, halted_guest_costs_nothing, sigterm_ends_in_order, daemon, privileges_are_given_up, files_are_closed,
-         kernel_that_a_software_kvm_cannot_execute]
+         ends_by_triple_fault, ends_by_acpi_sleep, acpi_reset_boots_again, halted_guest_costs_nothing,
+         sigterm_ends_in_order, daemon, privileges_are_given_up, files_are_closed, kernel_that_a_software_kvm_cannot_execute]

@@ -181,23 +181,23 @@ def client_that_never_reads(bench):
         guest.terminate()
 
 
-def client_that_goes_in_the_middle(bench):
+def _clients_that_go(bench, data):
+    """They send it and hang up at once."""
     with _spin(bench) as guest, guest.connect() as qmp:
         for _ in range(50):
             with _raw(bench) as raw:
-                raw.sendall(b'{"execute":"query-commands"}\n' * 20)
+                raw.sendall(data)
         _still_good(guest, qmp)
         guest.terminate()
+
+
+def client_that_goes_in_the_middle(bench):
+    _clients_that_go(bench, b'{"execute":"query-commands"}\n' * 20)
 
 
 def client_that_goes_before_its_commands_are_done(bench):
     """Their events find it gone while the next command waits for the vCPUs."""
-    with _spin(bench) as guest, guest.connect() as qmp:
-        for _ in range(30):
-            with _raw(bench) as raw:
-                raw.sendall(b'{"execute":"stop"}{"execute":"cont"}' * 3)
-        _still_good(guest, qmp)
-        guest.terminate()
+    _clients_that_go(bench, b'{"execute":"stop"}{"execute":"cont"}' * 3)
 
 
 def stale_socket_is_replaced(bench):
