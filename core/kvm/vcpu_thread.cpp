@@ -14,16 +14,12 @@
 namespace nacre::kvm {
 namespace {
 
-// The kvm_run of the vCPU that this thread runs. Initial-exec, so that the signal handler's access never allocates.
-__attribute__((tls_model("initial-exec"))) thread_local kvm_run* volatile t_run = nullptr;
-
 int kick_signal() {
   return SIGRTMIN;
 }
 
-void on_kick(int) {
-  if (kvm_run* run = t_run) __atomic_store_n(&run->immediate_exit, uint8_t{1}, __ATOMIC_RELAXED);
-}
+// Nothing to do: that it is handled is what ends KVM_RUN.
+void on_kick(int) {}
 
 Status install_kick_handler() {
   struct sigaction action {};
@@ -80,7 +76,9 @@ void VcpuThread::set_request(Request request) {
     }
     changed_.notify_all();
   }
-  if (request != Request::Run && joinable_) pthread_kill(thread_, kick_signal());
+  if (request == Request::Run || !joinable_) return;
+  __atomic_store_n(&vcpu_.run()->immediate_exit, uint8_t{1}, __ATOMIC_SEQ_CST);
+  pthread_kill(thread_, kick_signal());
 }
 
 void VcpuThread::request_pause() {
@@ -102,7 +100,6 @@ void VcpuThread::main() {
   const std::string name = "CPU " + std::to_string(vcpu_.index()) + "/KVM";
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
   thread_id_ = static_cast<pid_t>(::syscall(SYS_gettid));
-  t_run = vcpu_.run();
   sigset_t kick;
   sigemptyset(&kick);
   sigaddset(&kick, kick_signal());
@@ -131,7 +128,6 @@ void VcpuThread::main() {
     if (!may_go_on) halted_ = true;
   }
   lock.unlock();
-  t_run = nullptr;
   parked_.store(true, std::memory_order_release);
   ended_.store(true, std::memory_order_release);
   on_parked_();

@@ -16,12 +16,12 @@ namespace nacre::kvm {
 
 // Made parked; runs the guest between resume() and the next request. Requests come from the main thread.
 //
-// How a kick is never lost: the requester stores the request and then sends a signal; the signal's handler, on the
-// vCPU's thread, sets kvm_run.immediate_exit. The thread clears immediate_exit before it reads the request and reads
-// the request before KVM_RUN. A signal that comes before the clearing comes after the request was stored, so the
-// request is seen; one that comes later leaves immediate_exit set, so KVM_RUN returns at once; one during KVM_RUN
-// interrupts it. A signal mask for KVM_RUN (KVM_SET_SIGNAL_MASK) would do as well, but costs two changes of the mask,
-// with the signal lock of the whole process, at every exit.
+// How a kick is never lost: the requester stores the request, sets kvm_run.immediate_exit and sends a signal, in this
+// order. The thread clears immediate_exit before it reads the request and reads the request before KVM_RUN. Set before
+// the clearing, the request was stored before it too, so it is seen; set later, it stays, so KVM_RUN returns at once; the
+// signal interrupts a KVM_RUN that has begun. So nothing hangs on where or when its handler runs. A signal mask for
+// KVM_RUN (KVM_SET_SIGNAL_MASK) would do as well, but costs two changes of the mask, with the signal lock of the whole
+// process, at every exit.
 class VcpuThread {
  public:
   // `vcpu`, `handler` and what `parked` uses must outlive it. `parked` is called on the vCPU's thread each time that it
