@@ -15,11 +15,13 @@ import tempfile
 import zlib
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "golden"
-# By way of the console, where the fewer bytes the better
-FILES = ("rm -rf /tmp/golden; mkdir -p /tmp/golden/acpi /tmp/golden/pci; cp /sys/firmware/acpi/tables/[A-Z]* /tmp/golden/acpi; "
+# By way of the console, where the fewer bytes the better, and on which the kernel is quiet meanwhile
+FILES = ("read -r level _ </proc/sys/kernel/printk; dmesg -n 1; rm -rf /tmp/golden; mkdir -p "
+         "/tmp/golden/acpi /tmp/golden/pci; cp /sys/firmware/acpi/tables/[A-Z]* /tmp/golden/acpi; "
          "for each in /sys/bus/pci/devices/*; do [ -e $each ] && head -c 256 $each/config >/tmp/golden/pci/${each##*/}; done; "
          "cd /tmp/golden; cat /proc/iomem /proc/ioports >addresses; dmesg >dmesg; cd /; "
-         "tar -C /tmp/golden -cf - . | gzip -9 | base64; rm -r /tmp/golden")
+         "tar -C /tmp/golden -cf - . | gzip -9 | base64; rm -r /tmp/golden; "
+         "echo $level >/proc/sys/kernel/printk")
 # What the kernel says of a machine by itself, before any driver's module is there
 OF_THE_MACHINE = re.compile(
     r"BIOS-e820: |ACPI: |SRAT: |SLIT: |NUMA: |Faking a node|Early memory node ranges|  node +\d+: |Initmem setup node|"
@@ -101,12 +103,14 @@ def _source(folder, name):
 def _files(guest):
     """{path: bytes}: the guest's ACPI tables (acpi/), its PCI functions' configuration (pci/), addresses, dmesg."""
     for number in range(1, TRIES + 1):
+        said = guest.command(FILES, 60)
         try:
-            archive = gzip.decompress(base64.b64decode("".join(guest.command(FILES, 60).split()), validate=True))
+            archive = gzip.decompress(base64.b64decode("".join(said.split()), validate=True))
             break
         except (ValueError, EOFError, OSError, zlib.error) as error:  # a message of the kernel's is among it
             if number == TRIES:
-                raise AssertionError(f"the guest's files do not come whole: {error}") from error
+                odd = [line for line in said.splitlines() if not re.fullmatch(r"[\w+/=]*", line)]
+                raise AssertionError(f"the guest's files do not come whole: {error}; among them: {odd}") from error
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         return {each.name.removeprefix("./"): tar.extractfile(each).read() for each in tar if each.isfile()}
 
