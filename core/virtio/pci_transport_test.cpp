@@ -1,11 +1,15 @@
 #include "core/virtio/pci_transport.hpp"
 
+#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <optional>
 #include <random>
 #include <thread>
 
 #include "core/bus/pci/test_pci.hpp"
+#include "core/kvm/kvm.hpp"
+#include "core/kvm/vm.hpp"
 #include "core/virtio/recorder.hpp"
 
 namespace nacre::virtio {
@@ -19,7 +23,7 @@ constexpr uint64_t kCommonAt = kBar, kIsrAt = kBar + 0x1000, kConfigAt = kBar + 
 
 class PciTransportTest : public pci::PciTest {
  protected:
-  PciTransportTest() {
+  explicit PciTransportTest(kvm::Vm* vm = nullptr) : PciTest(vm) {
     ram_ = std::move(*GuestMemory::create(1 << 20, {}));
     EXPECT_TRUE(ram_->place(0, 1 << 20));
     device_ = recorder_.make(*loop_);
@@ -312,6 +316,50 @@ TEST_F(PciTransportTest, UnplugsWhileItWorks) {
   EXPECT_EQ(read(0, kDevfn, 0, 4), 0xffffffffu);
   EXPECT_EQ(memory_->read(0, kCommonAt, 4), 0xffffffffu);
   EXPECT_TRUE(listener_.attached.empty());
+}
+
+// The same on a machine of KVM's, where a notification makes no exit.
+struct EmptyVm {
+  EmptyVm() {
+    auto kvm = kvm::Kvm::open();
+    EXPECT_TRUE(kvm) << kvm.error().message;
+    if (auto made = kvm::Vm::create(*kvm)) vm.emplace(std::move(*made));
+    fd = Fd(::eventfd(0, EFD_CLOEXEC));
+  }
+  // Whether a write to this address has an eventfd: KVM takes no second one.
+  bool tied(uint64_t address) {
+    if (!vm->add_ioeventfd({.address = address}, fd.get())) return true;
+    EXPECT_TRUE(vm->remove_ioeventfd({.address = address}, fd.get()));
+    return false;
+  }
+  // As many of the queues from the first one.
+  int tied_queues(uint64_t notify) { return !tied(notify) ? 0 : !tied(notify + 4) ? 1 : !tied(notify + 8) ? 2 : 3; }
+  std::optional<kvm::Vm> vm;
+  Fd fd;
+};
+class PciTransportOnKvm : protected EmptyVm, public PciTransportTest {
+ protected:
+  PciTransportOnKvm() : PciTransportTest(&*vm) {}
+};
+
+TEST_F(PciTransportOnKvm, NotificationsHaveAnEventfdAQueueWhereTheBarIs) {
+  enable_msix();
+  negotiate();
+  set_queue(0, 1);
+  set_queue(1, 2);
+  EXPECT_EQ(tied_queues(kNotifyAt), 0);
+  put(0x14, 1, 15);
+  ASSERT_EQ(recorder_.activations, 1);
+  EXPECT_EQ(tied_queues(kNotifyAt), 2);
+  write(0, kDevfn, pci::kBar0 + 8, 4, kBar + 0x10000);
+  EXPECT_EQ(tied_queues(kNotifyAt), 0);
+  EXPECT_EQ(tied_queues(kNotifyAt + 0x10000), 2);
+  write(0, kDevfn, pci::kCommand, 2, pci::kBusMaster);
+  EXPECT_EQ(tied_queues(kNotifyAt + 0x10000), 0);
+  write(0, kDevfn, pci::kCommand, 2, pci::kMemoryDecode | pci::kBusMaster);
+  EXPECT_EQ(tied_queues(kNotifyAt + 0x10000), 2);
+  transport_->unplug();
+  EXPECT_EQ(tied_queues(kNotifyAt + 0x10000), 0);
 }
 
 // A vCPU maps and activates while the main thread serves its posts.

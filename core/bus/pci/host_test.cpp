@@ -193,6 +193,7 @@ class Bridge : public PciFunction {
  public:
   Bridge() : PciFunction("the bridge", {0x1b36, 0xc, 0, 0x060400}, true), below("below", this) {
     config().writable(kPrimaryBus, 4, 0x00ffffff);
+    config().writable(kIoBase, 2, 0xf0f0);
     config().writable(kMemoryBase, 4, 0xfff0fff0);
     config().set32(kPrefetchBase, 0x00010001);
     config().writable(kPrefetchBase, 4, 0xfff0fff0);
@@ -206,9 +207,10 @@ class Bridge : public PciFunction {
 TEST_F(HostTest, BehindABridge) {
   Bridge bridge;
   PciFunction inner("device 'i'", kDevice);
-  Cell cell, high;
+  Cell cell, high, io;
   ASSERT_TRUE(inner.add_bar(0, BarKind::Memory32, false, 0x1000, Cell::kOps, &cell));
   ASSERT_TRUE(inner.add_bar(2, BarKind::Memory64, true, 0x1000, Cell::kOps, &high));
+  ASSERT_TRUE(inner.add_bar(4, BarKind::Io, false, 0x20, Cell::kOps, &io));
   inner.add_intx();
   host_->plug(host_->root(), 5 << 3, bridge);
   host_->plug(bridge.below, 0, inner);
@@ -231,6 +233,18 @@ TEST_F(HostTest, BehindABridge) {
   EXPECT_EQ(owner(kHigh), "device 'i'");
   write(0, 5 << 3, kMemoryBase, 2, (kMemory + 0x200000) >> 16);
   EXPECT_EQ(owner(kMemory + 0x100000), "");
+  // Ports have a window of their own, in steps of 4 KiB (bridge 1.2 §3.2.5.6), and a bit of the command.
+  write(2, 0, kBar0 + 16, 4, 0x3000);
+  write(2, 0, kCommand, 2, kIoDecode);
+  write(0, 5 << 3, kIoBase, 2, 0x3030);
+  EXPECT_EQ(ports_->owner_of(0x3000, 1), "");
+  write(0, 5 << 3, kCommand, 2, kIoDecode);
+  EXPECT_EQ(ports_->owner_of(0x3000, 1), "device 'i'");
+  ports_->write(0, 0x301f, 1, 7);
+  EXPECT_EQ(io.value, 7u);
+  EXPECT_EQ(io.last_offset, 0x1fu);
+  write(0, 5 << 3, kIoBase, 2, 0x4040);
+  EXPECT_EQ(ports_->owner_of(0x3000, 1), "");
   // Its pin is turned by the bridge's slot: 0 + 5.
   inner.set_intx(true);
   EXPECT_TRUE(host_->lines().level(1));

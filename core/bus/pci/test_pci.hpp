@@ -63,7 +63,7 @@ class PciTest : public testing::Test {
   static constexpr uint64_t kEcam = 0xb0000000, kMemory = 0xc0000000, kMemoryBytes = 0x30000000;
   static constexpr uint64_t kHigh = 0x800000000, kHighBytes = 0x100000000;
 
-  PciTest() {
+  explicit PciTest(kvm::Vm* vm = nullptr) {
     loop_ = std::move(*EventLoop::create());
     AddressSpace::Options options;
     options.readers = 2;
@@ -80,7 +80,7 @@ class PciTest : public testing::Test {
     layout.config_ports = true;
     layout.other_ports = Cell::kOps;
     layout.other_ports_opaque = &reset_port_;
-    host_ = std::move(*PciHost::create({*memory_, *ports_, *loop_, nullptr, &listener_}, layout));
+    host_ = std::move(*PciHost::create({*memory_, *ports_, *loop_, vm, &listener_}, layout));
   }
 
   // By ECAM.
