@@ -4,7 +4,7 @@
 #include "cpu.h"
 #include "machine.h"
 
-enum { VECTOR_COUNT = 64, VECTOR_DEVICE_BASE = 0x20, VECTOR_SPURIOUS = 0x3f, GSI_COUNT = 24, CODE64 = 0x10 };
+enum { VECTOR_COUNT = 64, VECTOR_DEVICE_BASE = 0x20, VECTOR_SPURIOUS = 0x3f, GSI_COUNT = 24, MESSAGE_COUNT = 2, CODE64 = 0x10 };
 
 // Intel SDM volume 3, chapter 11; 82093AA I/O APIC data sheet.
 #define LAPIC_BASE 0xfee00000ull
@@ -33,7 +33,7 @@ static struct idt_gate idt[VECTOR_COUNT] __attribute__((aligned(16)));
 static struct {
   interrupt_handler handler;
   void* argument;
-} routes[GSI_COUNT];
+} routes[GSI_COUNT + MESSAGE_COUNT];
 
 void interrupts_init(void) {
   for (u32 vector = 0; vector < VECTOR_COUNT; ++vector) {
@@ -65,6 +65,15 @@ void interrupts_connect(u32 gsi, interrupt_handler handler, void* argument) {
   ioapic_write(IOAPIC_REDIRECTION + 2 * gsi, VECTOR_DEVICE_BASE + gsi);
 }
 
+// Intel SDM volume 3, §11.11: to the processor with local APIC id 0, fixed, by an edge.
+u32 interrupts_message(u32 index, interrupt_handler handler, void* argument) {
+  u32 route = GSI_COUNT + index % MESSAGE_COUNT;
+  routes[route].handler = handler;
+  routes[route].argument = argument;
+  compiler_barrier();
+  return VECTOR_DEVICE_BASE + route;
+}
+
 void interrupts_disconnect(u32 gsi) {
   if (gsi >= GSI_COUNT) return;
   ioapic_write(IOAPIC_REDIRECTION + 2 * gsi, IOAPIC_MASKED);
@@ -88,7 +97,7 @@ void interrupt_dispatch(u64 vector, u64 error, u64 rip) {
     machine_exit();
   }
   if (vector == VECTOR_SPURIOUS) return;
-  u32 gsi = (u32)vector - VECTOR_DEVICE_BASE;
-  if (gsi < GSI_COUNT && routes[gsi].handler) routes[gsi].handler(routes[gsi].argument);
+  u32 route = (u32)vector - VECTOR_DEVICE_BASE;
+  if (route < COUNT_OF(routes) && routes[route].handler) routes[route].handler(routes[route].argument);
   mmio_write32(LAPIC_BASE + LAPIC_EOI, 0);
 }

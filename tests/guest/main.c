@@ -10,7 +10,8 @@ void guest_main(enum boot_protocol protocol, u64 info);
 static const struct theme* const kThemes[] = {&theme_basics,    &theme_rings,   &theme_hostile, &theme_hostile_rings,
                                               &theme_registers, &theme_smp,     &theme_serial,  &theme_readonly,
                                               &theme_load,      &theme_balloon, &theme_rng,
-                                              &theme_pci,       &theme_cpus,    &theme_port};
+                                              &theme_pci,       &theme_pci_function, &theme_cpus,
+                                              &theme_port};
 
 static char reason[256];
 static u32 passed, failed;

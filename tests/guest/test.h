@@ -50,7 +50,7 @@ enum test_result test_skip(const char* format, ...) __attribute__((format(printf
   } while (0)
 
 extern const struct theme theme_basics, theme_rings, theme_hostile, theme_hostile_rings, theme_registers, theme_smp,
-    theme_serial, theme_readonly, theme_load, theme_balloon, theme_rng, theme_pci, theme_cpus,
+    theme_serial, theme_readonly, theme_load, theme_balloon, theme_rng, theme_pci, theme_pci_function, theme_cpus,
     theme_port;
 
 #endif

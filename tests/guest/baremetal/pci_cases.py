@@ -4,6 +4,7 @@ from guest_vm import check
 
 ECAM = 0xb0000000
 RESET = "0xcf9:6"
+SLEEP_PORT = "0xce9"
 ROUNDS = 2
 
 
@@ -33,4 +34,20 @@ def noise_and_resets(bench):
             qmp.execute("quit")
 
 
-CASES = [noise_and_resets]
+def function_of_a_plugin(bench):
+    """One with everything that nacre.pci/1 has: capabilities, a file's memory and ports behind BARs, an eventfd behind a
+    register, interrupts by the pin, by notify() and by a vector's eventfd."""
+    in_file, from_guest = (word.to_bytes(8, "little") for word in (0x656c696665687466, 0x7473657567656874))
+    file = bench.scratch / "shown"
+    file.write_bytes(in_file.ljust(4096, b"\0") * 2)
+    arguments = [*_arguments(bench, f"test=pci_function ecam={ECAM:#x} exit=acpi sleep={SLEEP_PORT}"),
+                 "-plugin", f"file={bench.guests.parent / 'plugins/fixtures/fixture-pci.so'}",
+                 "-device", f"test-pci,id=all,addr=0x4,file={file}"]
+    with bench.run(arguments) as guest:
+        guest.results()
+    shown = file.read_bytes()
+    check(shown[8:16] == from_guest and shown[:8] == in_file, "what the guest has written is not in the file")
+    check(shown[4096:].rstrip(b"\0") == in_file, "the guest has written to the page that it may only read")
+
+
+CASES = [noise_and_resets, function_of_a_plugin]
