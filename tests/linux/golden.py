@@ -18,7 +18,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent / "golden"
 # By way of the console, where the fewer bytes the better, and on which the kernel is quiet meanwhile
 FILES = ("read -r level _ </proc/sys/kernel/printk; dmesg -n 1; rm -rf /tmp/golden; mkdir -p "
          "/tmp/golden/acpi /tmp/golden/pci; cp /sys/firmware/acpi/tables/[A-Z]* /tmp/golden/acpi; "
-         "for each in /sys/bus/pci/devices/*; do [ -e $each ] && head -c 256 $each/config >/tmp/golden/pci/${each##*/}; done; "
+         "for each in /sys/bus/pci/devices/*; do [ -e $each ] && cat $each/config >/tmp/golden/pci/${each##*/}; done; "
          "cd /tmp/golden; cat /proc/iomem /proc/ioports >addresses; dmesg >dmesg; cd /; "
          "tar -C /tmp/golden -cf - . | gzip -9 | base64; rm -r /tmp/golden; "
          "echo $level >/proc/sys/kernel/printk")
@@ -52,13 +52,18 @@ def _with_offsets(lines, upper):
 
 def _in_words(functions):
     """What `lspci -vv` says of those bytes, by numbers: names would be those of its data base."""
-    dump = re.sub(r"^(\w\w\w\w:\w\w:\w\w\.\w)$", r"\1 -", functions, flags=re.MULTILINE)
-    offset = iter(range(0, 256 * 4096, 16))
-    dump = re.sub(r"^(?=(\w\w ){15}\w\w)", lambda _: f"{next(offset) % 256:02x}: ", dump, flags=re.MULTILINE)
     if not functions.strip():
         return ""
+    dump, offset = [], 0
+    for line in functions.splitlines():
+        if re.fullmatch(r"\w{4}:\w\w:\w\w\.\w", line):
+            dump.append(f"{line} -")
+            offset = 0
+        else:
+            dump.append(f"{offset:02x}: {line}")
+            offset += 16
     with tempfile.NamedTemporaryFile("w") as file:
-        file.write(dump + "\n")
+        file.write("\n".join(dump) + "\n")
         file.flush()
         done = subprocess.run(["lspci", "-F", file.name, "-vv", "-n"], capture_output=True, text=True)
     if done.returncode != 0:
