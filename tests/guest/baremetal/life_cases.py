@@ -1,9 +1,12 @@
 """Pausing, resetting and ending a guest, by QMP, by the guest itself and by a signal; and a guest that cannot run."""
 
+import contextlib
 import os
 import pathlib
 import re
+import shutil
 import signal
+import stat
 import struct
 import subprocess
 import time
@@ -259,48 +262,146 @@ def _without_leak_search():
     return mock.patch.dict(os.environ, {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:detect_leaks=0"})
 
 
-def privileges_are_given_up(bench):
-    """-runas and -chroot: every thread is an ordinary user's, in a directory of its own, before the guest runs, and gains
-    nothing back; the guest's disk, opened before, works, and what is plugged in later is looked for in there."""
+NOBODY = 65534
+AS_NOBODY = (r"Uid:\t65534\t65534\t65534\t65534", r"Gid:\t65534\t65534\t65534\t65534", r"Cap(Eff|Prm):\t0{16}",
+             r"NoNewPrivs:\t1")
+
+
+def _check_threads(guest, lines, root):
+    """Every thread has these lines in its status, and a root directory with these files in it; None: the host's."""
+    tasks = list(pathlib.Path(f"/proc/{guest.process.pid}/task").iterdir())
+    check(len(tasks) >= 4, f"there are {len(tasks)} threads")
+    for task in tasks:
+        status = (task / "status").read_text()
+        for line in lines:
+            check(re.search(f"^{line}$", status, re.MULTILINE), f"{task} is without {line}: {status}")
+        if AS_NOBODY[0] in lines:
+            check(not re.search(r"^Groups:\t(0 |.* 0 )", status, re.MULTILINE), f"{task} is in root's group")
+        held = os.listdir(task / "root")
+        check(sorted(held) == sorted(root or os.listdir("/")), f"the root of {task} has {held}")
+
+
+def _add_disk(qmp, name, path):
+    """Returns "" or why it was refused."""
+    try:
+        qmp.execute("blockdev-add", **{"node-name": name, "file": {"driver": "file", "filename": str(path)}})
+        return ""
+    except qmp_client.QmpError as error:
+        return str(error)
+
+
+def _jail(bench):
+    """Makes a directory for -chroot with a disk in it, of an ordinary user's."""
     jail = bench.scratch / "jail"
     jail.mkdir(exist_ok=True)
     jail.chmod(0o755)
     (jail / "inside.img").write_bytes(bytes(1 << 20))
-    os.chown(jail / "inside.img", 65534, 65534)
+    os.chown(jail / "inside.img", NOBODY, NOBODY)
+    return jail
+
+
+def _outside(bench):
     outside = bench.scratch / "outside.img"
     outside.write_bytes(bytes(1 << 20))
+    return outside
+
+
+@contextlib.contextmanager
+def _less_privileged(bench, *more):
+    """A guest that waits, and QMP; it does what it should at the end, with the disk that was opened before."""
+    with _without_leak_search(), bench.start("test=iops,spin n=100 depth=4 every=20000", cpus=2,
+                                             more=[*more, "-object", "iothread,id=io0", "-S"]) as guest, \
+            guest.connect() as qmp:
+        yield guest, qmp
+        qmp.execute("cont")
+        guest.until(r"^IOPS n=100 ", bench.seconds(30))
+        qmp.execute("quit")
+        guest.wait_exit(bench.seconds(5))
+    bench.qmp_path.unlink(missing_ok=True)  # which an ordinary user cannot
+
+
+def privileges_are_given_up(bench):
+    """-runas and -chroot: every thread is an ordinary user's, in a directory of its own, before the guest runs, and gains
+    nothing back; the guest's disk, opened before, works, and what is plugged in later is looked for in there."""
+    jail, outside = _jail(bench), _outside(bench)
     for user in ("nobody", "65534:65534"):
-        more = ["-runas", user, "-chroot", jail, "-object", "iothread,id=io0", "-S"]
-        with _without_leak_search(), bench.start("test=iops,spin n=100 depth=4 every=20000", cpus=2, more=more) as guest, \
-                guest.connect() as qmp:
-            pid = guest.process.pid
-            tasks = list(pathlib.Path(f"/proc/{pid}/task").iterdir())
-            check(len(tasks) >= 4, f"there are {len(tasks)} threads")
-            for task in tasks:
-                status = (task / "status").read_text()
-                for line in (r"Uid:\t65534\t65534\t65534\t65534", r"Gid:\t65534\t65534\t65534\t65534",
-                             r"Cap(Eff|Prm):\t0{16}", r"NoNewPrivs:\t1"):
-                    check(re.search(f"^{line}$", status, re.MULTILINE), f"{task} is without {line}: {status}")
-                check(not re.search(r"^Groups:\t(0 |.* 0 )", status, re.MULTILINE), f"{task} is in root's group")
-                check(os.listdir(task / "root") == ["inside.img"], f"the root of {task} has {os.listdir(task / 'root')}")
+        with _less_privileged(bench, "-runas", user, "-chroot", jail) as (guest, qmp):
+            _check_threads(guest, AS_NOBODY, ["inside.img"])
             # Nothing else is mounted there, so that root itself would find no way out
-            mounts = pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+            mounts = pathlib.Path(f"/proc/{guest.process.pid}/mountinfo").read_text().splitlines()
             if "without a mount namespace" in guest.log:  # where this process has no such right itself
                 check(not mounts, f"its root is below these mounts: {mounts}")
             else:
                 check(len(mounts) == 1 and mounts[0].split()[4] == "/", f"these are mounted: {mounts}")
-            qmp.execute("cont")
-            guest.until(r"^IOPS n=100 ", bench.seconds(30))
-            refused = {"node-name": "d1", "file": {"driver": "file", "filename": str(outside)}}
-            try:
-                qmp.execute("blockdev-add", **refused)
-                check(False, "a disk outside of the directory can be added")
-            except qmp_client.QmpError as error:
-                check("outside.img" in str(error), f"it says: {error}")
-            qmp.execute("blockdev-add", **{"node-name": "d1", "file": {"driver": "file", "filename": "/inside.img"}})
-            qmp.execute("quit")
-            guest.wait_exit(bench.seconds(5))
-        bench.qmp_path.unlink(missing_ok=True)  # which an ordinary user cannot
+            refusal = _add_disk(qmp, "d1", outside)
+            check("outside.img" in refusal, f"a disk outside of the directory: {refusal or 'it is added'}")
+            check(not (refusal := _add_disk(qmp, "d1", "/inside.img")), f"a disk of the directory: {refusal}")
+
+
+def user_alone_is_given_up(bench):
+    """-runas without -chroot: files are where they are, and open to that user or not."""
+    bench.scratch.chmod(0o711)
+    ours, theirs = _outside(bench), _jail(bench) / "inside.img"
+    ours.chmod(0o600)
+    with _less_privileged(bench, "-runas", "nobody") as (guest, qmp):
+        _check_threads(guest, AS_NOBODY, None)
+        refusal = _add_disk(qmp, "d1", ours)
+        check("ermission" in refusal, f"a disk that is root's alone: {refusal or 'it is added'}")
+        check(not (refusal := _add_disk(qmp, "d1", theirs)), f"a disk of the user's: {refusal}")
+
+
+def root_directory_alone_is_given_up(bench):
+    """-chroot without -runas: the user stays, who gains no privilege either, and finds what is in the directory alone."""
+    jail, outside = _jail(bench), _outside(bench)
+    with _less_privileged(bench, "-chroot", jail) as (guest, qmp):
+        _check_threads(guest, (r"Uid:\t0\t0\t0\t0", r"NoNewPrivs:\t1"), ["inside.img"])
+        refusal = _add_disk(qmp, "d1", outside)
+        check("outside.img" in refusal, f"a disk outside of the directory: {refusal or 'it is added'}")
+        check(not (refusal := _add_disk(qmp, "d1", "/inside.img")), f"a disk of the directory: {refusal}")
+
+
+def _as_ordinary_user(bench):
+    """Returns the words that start a program as nobody, who may use /dev/kvm: by its group or mode where this machine has
+    it so, else by a device node of the user's own in its place, which nobody else sees."""
+    kvm = os.stat("/dev/kvm")
+    group = kvm.st_gid if kvm.st_gid and kvm.st_mode & 0o060 == 0o060 else NOBODY
+    words = ["setpriv", "--reuid", NOBODY, "--regid", group, "--clear-groups"]
+    if group != NOBODY or kvm.st_mode & 0o006 == 0o006:
+        return words
+    node = bench.scratch / "kvm"
+    os.mknod(node, stat.S_IFCHR | 0o600, kvm.st_rdev)
+    os.chown(node, NOBODY, NOBODY)
+    return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /dev/kvm && exec "$@"', node, *words]
+
+
+def runs_as_an_ordinary_user(bench):
+    """Started by a user without any privilege but access to /dev/kvm: the guest boots, its disk works, QMP answers, and
+    nothing is warned of."""
+    # The build may be where only its owner gets to.
+    programs = bench.scratch / "programs"
+    (programs / "plugins").mkdir(parents=True)
+    for plugin in bench.plugins.glob("*.so"):
+        shutil.copy(plugin, programs / "plugins")
+    for program in (bench.nacre, bench.guests / "baremetal.elf"):
+        shutil.copy(program, programs)
+    bench.nacre, bench.plugins, bench.guests = programs / bench.nacre.name, programs / "plugins", programs
+    disk = bench.scratch / "own.img"
+    disk.write_bytes(b"\x5a" * (8 << 20))
+    words = bench.arguments("test=iops,spin n=100 depth=4 every=20000", disk=disk, cpus=2)
+    start = []
+    if os.geteuid() == 0:
+        for path in (bench.scratch, disk):
+            os.chown(path, NOBODY, NOBODY)
+        start = _as_ordinary_user(bench)
+    with _without_leak_search(), bench.run([*start, *words]) as guest, guest.connect() as qmp:
+        status = pathlib.Path(f"/proc/{guest.process.pid}/status").read_text()
+        for line in (rf"Uid:\t{NOBODY}\t.*" if start else r"Uid:\t[1-9].*", r"Cap(Eff|Prm):\t0{16}", r"Seccomp:\t2"):
+            check(re.search(f"^{line}$", status, re.MULTILINE), f"its process is without {line}: {status}")
+        guest.until(r"^IOPS n=100 ", bench.seconds(30))
+        check(qmp.execute("query-status")["running"], "the guest does not run")
+        qmp.execute("quit")
+        guest.wait_exit(bench.seconds(5))
+        check(not guest.log, f"it said: {guest.log}")
 
 
 def files_are_closed(bench):
@@ -391,4 +492,5 @@ CASES = [pause_and_resume_100_times, pause_four_processors, start_paused, stop_w
          stop_with_io_in_flight_threads, stop_with_io_in_flight_iothread, quit_while_paused_with_io_in_flight,
          system_reset_under_load, reset_while_paused, reset_and_stop_at_once, reset_and_triple_fault,
          ends_by_triple_fault, ends_by_acpi_sleep, acpi_reset_boots_again, halted_guest_costs_nothing,
-         sigterm_ends_in_order, daemon, privileges_are_given_up, files_are_closed, kernel_that_a_software_kvm_cannot_execute]
+         sigterm_ends_in_order, daemon, privileges_are_given_up, user_alone_is_given_up,
+         root_directory_alone_is_given_up, runs_as_an_ordinary_user, files_are_closed, kernel_that_a_software_kvm_cannot_execute]
