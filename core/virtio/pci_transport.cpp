@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "core/base/log.hpp"
 #include "core/loop/lock_and_serve.hpp"
 #include "core/virtio/pci_function.hpp"
 
@@ -148,7 +147,7 @@ void PciTransport::tie_notifications() {
   for (size_t i = 0; i < queues_.size(); ++i) {
     const uint64_t address = *base_ + kNotify * kPartBytes + kNotifyMultiplier * i;
     if (Status added = host_.vm()->add_ioeventfd({.address = address}, queues_[i].kick.get()); !added)
-      log::warn("virtio", "{}: {}", owner_.name(), added.error().message);  // its writes come to write() then
+      untied_.warn("virtio", "{}: {}", owner_.name(), added.error().message);  // its writes come to write() then
   }
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/log_limit.hpp"
 #include "core/bus/pci/host.hpp"
 #include "core/virtio/negotiation.hpp"
 
@@ -76,6 +77,7 @@ class PciTransport : public NegotiatedTransport {
   pci::PciHost& host_;
   VirtioDevice& owner_;
   std::unique_ptr<Function> function_;
+  log::Limit untied_;  // notifications, as often as the guest moves the BAR
 
   // What the driver reads, see Shown.
   uint32_t status_word_ = 0, interrupt_status_ = 0, generation_ = 0;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <ctime>
 #include <future>
 #include <memory>
 
@@ -97,10 +96,7 @@ void VirtioDevice::plug_into(Transport* transport) {
 }
 
 void VirtioDevice::complain(const std::string& what) {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  if (last_complaint_.exchange(now.tv_sec) == now.tv_sec) return;
-  log::warn("virtio", "{}: {}; it stops until its driver resets it.", name_, what);
+  complaints_.warn("virtio", "{}: {}; it stops until its driver resets it.", name_, what);
 }
 
 void VirtioDevice::driver_failed(const std::string& what) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/log_limit.hpp"
 #include "core/base/mutex.hpp"
 #include "core/base/result.hpp"
 #include "core/loop/event_loop.hpp"
@@ -95,7 +96,7 @@ class VirtioDevice {
   Mutex mutex_;
   std::vector<uint8_t> config_ NACRE_GUARDED_BY(mutex_);
   Transport* transport_ NACRE_GUARDED_BY(mutex_) = nullptr;
-  std::atomic<int64_t> last_complaint_{0};  // seconds; a guest that breaks its rings on purpose must not fill the log
+  log::Limit complaints_;  // of a guest that breaks its rings on purpose
 };
 
 }  // namespace nacre::virtio

@@ -7,8 +7,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "core/base/log.hpp"
-
 namespace nacre {
 namespace {
 
@@ -74,7 +72,7 @@ void BarMemory::follow(std::optional<uint64_t> base) {
     const uint32_t flags = what_.flags & NACRE_PCI_MEMORY_READONLY ? KVM_MEM_READONLY : 0;
     Status shown = slots_.vm().set_memory_slot(*slot_, *base + what_.offset, what_.length, mapped_, flags);
     shown_ = bool(shown);
-    if (!shown) log::warn("pci", "memory behind a BAR at {:#x}: {}", *base, shown.error().message);
+    if (!shown) hidden_.warn("pci", "memory behind a BAR at {:#x}: {}", *base, shown.error().message);
   }
 }
 

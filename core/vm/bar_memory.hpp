@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/base/log_limit.hpp"
 #include "core/base/result.hpp"
 #include "core/kvm/vm.hpp"
 
@@ -51,6 +52,7 @@ class BarMemory {
   std::optional<uint32_t> slot_;
   void* mapped_ = nullptr;
   bool shown_ = false;
+  log::Limit hidden_;  // said as often as the guest moves the BAR
 };
 
 }  // namespace nacre

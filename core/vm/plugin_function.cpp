@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "core/base/log.hpp"
 #include "core/plugin/breadcrumb.hpp"
 
 namespace nacre {
@@ -290,7 +289,7 @@ void PluginFunction::bar_moved(uint32_t index, std::optional<uint64_t> base) {
     Status tied = host_.vm()->add_ioeventfd(event->event, event->fd.get());
     event->tied = bool(tied);
     // The guest's writes come to the BAR's write() then.
-    if (!tied) log::warn("pci", "{}: {}", name(), tied.error().message);
+    if (!tied) untied_.warn("pci", "{}: {}", name(), tied.error().message);
   }
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/log_limit.hpp"
 #include "core/bus/pci/host.hpp"
 #include "core/vm/bar_memory.hpp"
 
@@ -82,6 +83,7 @@ class PluginFunction : public pci::PciFunction {
   std::atomic<uint32_t> state_{0};
   std::vector<std::unique_ptr<BarMemory>> memories_;
   std::vector<std::unique_ptr<Event>> events_;
+  log::Limit untied_;  // events, as often as the guest moves a BAR
   std::map<uint32_t, std::unique_ptr<pci::VectorFd>> vector_fds_;
 };
 

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <ctime>
 #include <vector>
 
 #include "core/vm/test_pci_tree.hpp"
@@ -217,6 +219,27 @@ TEST_F(PluginFunctionTest, TiesEventsWhereTheBarIs) {
   decode(false);
   EXPECT_TRUE(vm_->add_ioeventfd({.address = kMemory + 0x10, .length = 4}, *fd));
   EXPECT_TRUE(vm_->remove_ioeventfd({.address = kMemory + 0x10, .length = 4}, *fd));
+}
+
+TEST_F(PluginFunctionTest, SaysOnceASecondThatAnEventIsNotTied) {
+  ASSERT_TRUE(function_->add_plugin_bar(bar(0, NACRE_PCI_BAR_MEMORY32, 0x1000)));
+  auto fd = function_->add_event(0, 0x10, 4, {});
+  ASSERT_TRUE(fd) << fd.error().message;
+  plug();
+  const kvm::IoEvent taken{.address = kMemory + 0x10, .length = 4};
+  ASSERT_TRUE(vm_->add_ioeventfd(taken, *fd));
+  testing::internal::CaptureStderr();
+  timespec begin{}, end{};
+  ::clock_gettime(CLOCK_MONOTONIC, &begin);
+  for (int i = 0; i < 1000; ++i) {
+    decode(true);
+    decode(false);
+  }
+  ::clock_gettime(CLOCK_MONOTONIC, &end);
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find("device 'small0'"), log.npos) << log;
+  EXPECT_LE(std::count(log.begin(), log.end(), '\n'), 1 + end.tv_sec - begin.tv_sec) << log;
+  EXPECT_TRUE(vm_->remove_ioeventfd(taken, *fd));
 }
 
 TEST_F(PluginFunctionTest, RefusesWhatIsWrong) {

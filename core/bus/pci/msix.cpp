@@ -8,8 +8,6 @@
 #include <bit>
 #include <cerrno>
 
-#include "core/base/log.hpp"
-
 namespace nacre::pci {
 namespace {
 
@@ -114,7 +112,7 @@ void Msix::settle(std::span<VectorFd* const> fds) {
     routed |= fd->choose_route();
   }
   if (!routed) return;
-  if (Status done = sender_->commit(); !done) return log::warn("pci", "interrupt routes: {}", done.error().message);
+  if (Status done = sender_->commit(); !done) return refusals_.warn("pci", "interrupt routes: {}", done.error().message);
   for (VectorFd* fd : fds) {
     fd->guarded();
     fd->attach();
@@ -217,7 +215,7 @@ bool VectorFd::choose_route() {
   }
   if (route_ < 0) route_ = msix_.sender_->allocate();
   if (route_ < 0) {
-    log::warn("pci", "the kernel has no room for another interrupt route.");
+    msix_.refusals_.warn("pci", "the kernel has no room for another interrupt route.");
     return false;
   }
   const Msix::Entry& entry = msix_.entries_[vector_];
@@ -229,7 +227,7 @@ void VectorFd::attach() {
   if (route_ < 0 || attached_) return;
   Status done = msix_.sender_->attach(route_, fd_.get());
   attached_ = static_cast<bool>(done);
-  if (!done) log::warn("pci", "interrupt vector {}: {}", vector_, done.error().message);
+  if (!done) msix_.refusals_.warn("pci", "interrupt vector {}: {}", vector_, done.error().message);
 }
 
 // Gives the route back as well: a function that is turned off holds none.

@@ -3,6 +3,9 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <ctime>
+
 #include "core/bus/pci/test_pci.hpp"
 
 namespace nacre::pci {
@@ -147,6 +150,35 @@ TEST_F(MsixTest, AResetMasksAll) {
   EXPECT_EQ(msix_.read_table(16, 8), 0u);
   EXPECT_EQ(msix_.read_table(28, 4), 1u);
 }
+
+// What a guest may have its host refuse, and what is said of it.
+using Refused = std::pair<Listener::Refusal, const char*>;
+class RefusedMsixTest : public MsixTest, public testing::WithParamInterface<Refused> {};
+
+TEST_P(RefusedMsixTest, IsSaidOnceASecond) {
+  auto fd = std::move(*VectorFd::create(msix_));
+  program(5, 0xfee02000, 0x51, 1);
+  control(kOn);
+  fd->follow(5);
+  listener_.refused = GetParam().first;
+  testing::internal::CaptureStderr();
+  timespec begin{}, end{};
+  ::clock_gettime(CLOCK_MONOTONIC, &begin);
+  for (int i = 0; i < 1000; ++i) {
+    msix_.write_table(5 * 16 + 12, 4, 0);
+    msix_.write_table(5 * 16 + 12, 4, 1);
+  }
+  ::clock_gettime(CLOCK_MONOTONIC, &end);
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find(GetParam().second), log.npos) << log;
+  EXPECT_LE(std::count(log.begin(), log.end(), '\n'), 1 + end.tv_sec - begin.tv_sec) << log;
+  EXPECT_TRUE(listener_.attached.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Host, RefusedMsixTest,
+                         testing::Values(Refused{Listener::Refusal::Route, "no room for another interrupt route"},
+                                         Refused{Listener::Refusal::Commit, "interrupt routes: the host is full"},
+                                         Refused{Listener::Refusal::Attach, "interrupt vector 5: the host is full"}));
 
 }  // namespace
 }  // namespace nacre::pci

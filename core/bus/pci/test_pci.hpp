@@ -19,15 +19,17 @@ class Listener : public MessageSender {
     uint32_t data;
     bool operator==(const Message&) const = default;
   };
+  enum class Refusal { None, Route, Commit, Attach };
   void send(uint64_t address, uint32_t data) override { sent.push_back({address, data}); }
-  int allocate() override { return next++; }
+  int allocate() override { return refused == Refusal::Route ? -1 : next++; }
   void free(int route) override { routes.erase(route); }
   void route(int route, uint64_t address, uint32_t data) override { routes[route] = {address, data}; }
   Status commit() override {
     ++commits;
-    return {};
+    return answer(Refusal::Commit);
   }
   Status attach(int route, int fd) override {
+    if (Status taken = answer(Refusal::Attach); !taken) return taken;
     attached[fd] = route;
     return {};
   }
@@ -38,6 +40,13 @@ class Listener : public MessageSender {
   std::map<int, int> attached;  // route by fd
   int next = 24;
   int commits = 0;
+  Refusal refused = Refusal::None;
+
+ private:
+  Status answer(Refusal to) const {
+    if (refused == to) return fail("the host is full");
+    return {};
+  }
 };
 
 // One register of 8 bytes, repeated over the range.
