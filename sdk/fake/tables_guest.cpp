@@ -33,9 +33,10 @@ nacre_status write_memory(nacre_instance* instance, uint64_t gpa, const void* fr
   return NACRE_OK;
 }
 
-nacre_status on_change(nacre_instance* instance, nacre_callback changed, void*) noexcept {
+nacre_status on_change(nacre_instance* instance, nacre_callback changed, void* opaque) noexcept {
   main_only("memory.on_change");
-  instance->watches_memory = changed != nullptr;
+  instance->memory_changed = changed;
+  instance->memory_changed_opaque = opaque;
   return NACRE_OK;
 }
 

@@ -5,6 +5,15 @@
 #include <algorithm>
 
 #include "tests/fuzz/plugin_under_test.hpp"
+#include "tests/qtest/fake_vhost.h"
+
+extern "C" {
+// Whether the fake of /dev/vhost-vsock walks rings.
+static bool kernel_runs = false;
+void fake_vhost_runs(int on, int, int) {
+  kernel_runs = on != 0;
+}
+}
 
 namespace nacre::fuzz {
 namespace {
@@ -65,6 +74,15 @@ class Rings {
   Driver driver_;
 };
 
+constexpr uint32_t kVsock = 19;  // virtio 1.2 §5.10
+
+// The kernel behind a vhost-vsock device: it carries packets, or is about to refuse a request.
+void from_the_kernel(Input& input) {
+  const uint8_t what = input.number<uint8_t>();
+  if (what & 1) fake_vhost_walk();
+  if (what & 2) fake_vhost_refuse(what >> 2);
+}
+
 // The other side of what stands behind the devices.
 void from_behind(Devices& devices, Input& input) {
   for (fake::Device& device : devices.all()) {
@@ -90,6 +108,9 @@ void from_behind(Devices& devices, Input& input) {
       if (net.announce && input.below(16) == 0) net.announce(net.announce_opaque);
       ::eventfd_write(net.fd, 1);
     }
+    const nacre_instance& instance = device.instance();
+    if (instance.virtio && instance.virtio->device_id == kVsock) from_the_kernel(input);
+    if (instance.memory_changed && input.below(4) == 0) instance.memory_changed(instance.memory_changed_opaque);
   }
 }
 
@@ -175,7 +196,9 @@ void run(Input& input) {
     devices.serve();
   }
   devices.serve();
+  fake_vhost_refuse(0);
   devices.end();
+  require(!kernel_runs, "a device that is gone has taken its rings back from the kernel");
 }
 
 }  // namespace nacre::fuzz

@@ -1,12 +1,12 @@
-/* /dev/vhost-vsock for hosts that have none, preloaded into the machine under test: its requests, and a thread that walks
- * the rings as the kernel's does. A packet that the guest transmits comes back to it with source and destination
- * exchanged. A ring that the driver has broken is told of by its error descriptor. */
+/* /dev/vhost-vsock for hosts that have none, by the names of open() and ioctl(): its requests, and the walk through the
+ * rings. A packet that the guest transmits comes back to it with source and destination exchanged. A ring that the
+ * driver has broken is told of by its error descriptor. Who has it decides when it walks (fake_vhost.h). */
+#include "fake_vhost.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vhost.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -31,8 +31,7 @@ struct Ring {
 static int g_device = -1;
 static struct vhost_memory *g_memory;
 static struct Ring g_rings[kRings];
-static pthread_t g_thread;
-static int g_running, g_end = -1;
+static int g_running, g_refused;
 
 static uint8_t *at(uint64_t gpa, uint64_t length) {
   for (uint32_t i = 0; g_memory && i < g_memory->nregions; ++i) {
@@ -81,7 +80,8 @@ static void broken(const struct Ring *ring) {
   if (ring->error >= 0) eventfd_write(ring->error, 1);
 }
 
-static void walk(void) {
+void fake_vhost_walk(void) {
+  if (!g_running) return;
   struct Ring *from = &g_rings[kTransmit], *to = &g_rings[kReceive];
   for (int head; (head = take(from)) >= 0;) {
     const int room = take(to);
@@ -105,32 +105,8 @@ static void walk(void) {
   }
 }
 
-static void *serve(void *unused) {
-  (void)unused;
-  for (;;) {
-    struct pollfd fds[kRings + 1] = {
-        {g_rings[0].kick, POLLIN, 0}, {g_rings[1].kick, POLLIN, 0}, {g_end, POLLIN, 0}};
-    if (poll(fds, kRings + 1, -1) < 0) continue;
-    if (fds[kRings].revents) return NULL;
-    eventfd_t ignored;
-    for (int i = 0; i < kRings; ++i)
-      if (fds[i].revents) eventfd_read(fds[i].fd, &ignored);
-    walk();
-  }
-}
-
-static void run(int on) {
-  if (on == g_running) return;
-  g_running = on;
-  if (on) {
-    g_end = eventfd(0, EFD_CLOEXEC);
-    pthread_create(&g_thread, NULL, serve, NULL);
-    eventfd_write(g_rings[kTransmit].kick, 1); /* what was there before */
-  } else {
-    eventfd_write(g_end, 1);
-    pthread_join(g_thread, NULL);
-    close(g_end);
-  }
+void fake_vhost_refuse(int n) {
+  g_refused = n;
 }
 
 static int refuse(int why) {
@@ -143,11 +119,33 @@ static void set_fd(int *to, int fd) {
   *to = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
 }
 
+static void run(int on) {
+  if (on == g_running) return;
+  if (!on) fake_vhost_runs(0, g_rings[kReceive].kick, g_rings[kTransmit].kick);
+  g_running = on;
+  if (on) fake_vhost_runs(1, g_rings[kReceive].kick, g_rings[kTransmit].kick);
+}
+
+/* As the kernel does when the last descriptor of it has been closed. */
+static void begin_anew(void) {
+  run(0);
+  for (int i = 0; i < kRings; ++i) {
+    set_fd(&g_rings[i].kick, -1);
+    set_fd(&g_rings[i].call, -1);
+    set_fd(&g_rings[i].error, -1);
+  }
+  free(g_memory);
+  g_memory = NULL;
+  g_refused = 0;
+}
+
 static int answer(unsigned long request, void *argument) {
   const uint32_t index = argument ? *(uint32_t *)argument : 0;
   struct Ring *ring = &g_rings[index < kRings ? index : 0];
   struct vhost_vring_state *state = argument;
   struct vhost_vring_file *file = argument;
+  const int halts = request == VHOST_VSOCK_SET_RUNNING && *(int *)argument == 0; /* which cannot fail */
+  if (!halts && g_refused && --g_refused == 0) return refuse(ENOMEM);
   switch (request) {
     case VHOST_GET_FEATURES:
       *(uint64_t *)argument = 1ull << 1 | 1ull << 32;
@@ -208,7 +206,10 @@ int ioctl(int fd, unsigned long request, ...) {
 }
 
 static int open_any(const char *name, const char *path, int flags, unsigned mode) {
-  if (strcmp(path, "/dev/vhost-vsock") == 0) return g_device = eventfd(0, EFD_CLOEXEC);
+  if (strcmp(path, "/dev/vhost-vsock") == 0) {
+    begin_anew();
+    return g_device = eventfd(0, EFD_CLOEXEC);
+  }
   int (*real)(const char *, int, unsigned);
   *(void **)&real = dlsym(RTLD_NEXT, name);
   return real(path, flags, mode);

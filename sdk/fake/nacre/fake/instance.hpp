@@ -98,7 +98,8 @@ struct nacre_instance {
   std::unique_ptr<nacre::fake::BackEnds> back_ends;
   nacre_callback power_button = nullptr;
   void* power_button_opaque = nullptr;
-  bool watches_memory = false;
+  nacre_callback memory_changed = nullptr;  // what the device is to be told by when the map of memory has changed
+  void* memory_changed_opaque = nullptr;
   uint32_t pins = 0;
   std::map<std::string, std::pair<nacre_qmp_handler, void*>> commands;
   std::vector<std::string> events;
