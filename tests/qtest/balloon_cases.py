@@ -47,6 +47,8 @@ def size_by_qmp(bench):
     check("return" in answer, f"balloon answers {answer}")
     check(bench.transport.config_load(0, 4) == 16, "the device does not ask for 16 pages")
     check(bench.transport.took_config_interrupt(), "no interrupt tells of it")
+    check(not bench.transport.took_config_interrupt(), "a second interrupt tells of it")
+    check(not bench.transport.took_interrupt(0), "an interrupt tells of a queue that has used nothing")
     bench.transport.acknowledge()
     bench.transport.config_store(4, 4, 16)
     check(execute("query-balloon")["return"]["actual"] == bench.memory - 16 * PAGE, "the actual size is not believed")

@@ -114,8 +114,9 @@ class Bench:
         """The device has found out that its driver is wrong: it asks for a reset and interrupts for it."""
         self.vm.wait_for(lambda: self.transport.status() & NEEDS_RESET, f"NEEDS_RESET {what}")
         self.vm.wait_for(self.transport.took_config_interrupt, f"the configuration interrupt {what}")
-        self.transport.acknowledge()
         check(ring.used_index() == ring.seen, f"the device used a buffer {what}")
+        check(not self.transport.strays(), f"interrupts came that told of {self.transport.strays()} {what}")
+        self.transport.acknowledge()
 
     def must_work(self, what):
         self.serve(self.start(), what=what)

@@ -99,6 +99,33 @@ def reset_with_a_request_under_way(bench):
         used = ring.used_index()
         vm.settle()
         check(ring.used_index() == used, "the device wrote to the queue after its reset")
+        check(not t.strays(), f"interrupts that told of {t.strays()} came after the reset")
+
+
+@case
+def configuration_interrupts(bench):
+    """One tells of NEEDS_RESET, and none comes again, or for what is no change that the device makes."""
+    t, vm, device = bench.transport, bench.vm, bench.device
+    t.start(VERSION_1, device.queues)
+    check(not t.took_config_interrupt(), "a configuration interrupt came at DRIVER_OK")
+    for offset in device.writable:
+        t.config_store(offset, 1, 0)
+    check(not t.took_config_interrupt(), "a configuration interrupt came for what the driver wrote itself")
+    negotiate(t, VERSION_1)
+    t.before_queues()
+    ring = Ring(vm, RINGS, 16)
+    t.set_queue(device.queue, 3, ring.desc, ring.avail, ring.used)
+    t.enable(device.queue)
+    check(not t.took_config_interrupt(), "a configuration interrupt came before DRIVER_OK")
+    t.set_status(READY | DRIVER_OK)
+    bench.must_break(ring, "for a queue of 3 entries")
+    t.notify(device.queue)
+    t.set_status(READY | DRIVER_OK)
+    vm.settle()
+    check(not t.strays(), f"interrupts that told of {t.strays()} came after NEEDS_RESET")
+    t.set_status(0)
+    vm.wait_for(lambda: t.status() == 0, "the end of the reset")
+    check(not t.took_config_interrupt(), "a configuration interrupt came for the reset")
 
 
 def must_not_serve(bench, status, complaint):

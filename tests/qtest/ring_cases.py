@@ -434,6 +434,7 @@ def broken_device_stays_still(bench):
     bench.vm.settle()
     check(ring.used_index() == 0, "a device that needs a reset used a buffer")
     check(bench.transport.status() & NEEDS_RESET, "NEEDS_RESET went away without a reset")
+    check(not bench.transport.strays(), f"a device that needs a reset told of {bench.transport.strays()}")
 
 
 @case

@@ -5,6 +5,8 @@ set_queue(index, size, desc, avail, used), enable(index), enabled(index), notify
 config_store(offset, width, value), generation(), took_interrupt(index), took_config_interrupt(), acknowledge().
 """
 
+import collections
+
 from ring import Ring
 
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET, FAILED = 1, 2, 4, 8, 0x40, 0x80
@@ -23,7 +25,9 @@ class Transport:
     def __init__(self, vm):
         self.vm = vm
         self.rings = {}
-        self._told = set()  # what interrupts have told of, and nobody has asked for yet
+        self._told = collections.Counter()  # what interrupts have told of, and nobody has asked for yet
+        self._came = collections.Counter()  # the same since forget(), asked for or not
+        self._used_before = {}              # forget(): each queue's used index then
 
     def reset(self):
         self.set_status(0)
@@ -61,25 +65,31 @@ class Transport:
         return self.USED
 
     def _look(self):
-        """What the interrupts since the look before tell of."""
+        """How many interrupts since the look before told of what, {source: count}. Only the lines of microvm count how
+        often they were raised; elsewhere 1 stands for one or more."""
         raise NotImplementedError
+
+    def _gather(self):
+        new = self._look()
+        self._told.update(new)
+        self._came.update(new)
 
     def _took(self, source):
         self.vm.settle()
-        self._told |= self._look()
-        took = source in self._told
-        self._told.discard(source)
+        self._gather()
+        took = self._told[source] > 0
+        self._told[source] -= took
         return took
 
     def took_interrupt(self, queue):
-        """Whether the device has interrupted for the queue since this was asked last."""
+        """Whether the device has interrupted for the queue, once more than this was asked and true."""
         return self._took(self.source(queue))
 
     def took_config_interrupt(self):
         return self._took(self.CONFIG)
 
     def acknowledge(self):
-        self._told |= self._look()
+        self._gather()
         self._acknowledge()
 
     def forget(self):
@@ -87,19 +97,23 @@ class Transport:
         self.vm.settle()
         self.acknowledge()
         self._told.clear()
+        self._came.clear()
+        self._used_before = {queue: ring.used_index() for queue, ring in self.rings.items()}
 
     def strays(self):
-        """What interrupts have told of that has not happened: buffers of queues that have used none, or a changed
-        configuration of a device that does not ask for a reset; and those that told of nothing."""
-        self._told |= self._look()
-        happened = {self.source(queue) for queue, ring in self.rings.items() if ring.used_index()}
+        """What interrupts since forget() have told of that has not happened: more of them than the queues have used
+        buffers, a changed configuration of a device that does not ask for a reset; and those that told of nothing."""
+        self._gather()
+        happened = collections.Counter()
+        for queue, ring in self.rings.items():
+            happened[self.source(queue)] += (ring.used_index() - self._used_before.get(queue, 0)) & 0xffff
         if self.status() & NEEDS_RESET:
-            happened.add(self.CONFIG)
-        return self._told - happened
+            happened[self.CONFIG] += 1
+        return {source for source, count in self._came.items() if count > happened[source]}
 
     def of_status(self, bits):
         """What a raised line with these bits in the interrupt status tells of."""
-        return {source for bit, source in ((1, self.USED), (2, self.CONFIG)) if bits & bit} or {self.NOTHING}
+        return {source: 1 for bit, source in ((1, self.USED), (2, self.CONFIG)) if bits & bit} or {self.NOTHING: 1}
 
     def works(self):
         """DRIVER_OK is set and the device does not ask for a reset."""
@@ -182,12 +196,26 @@ class Mmio(Transport):
     def generation(self):
         return self._get(0xfc)
 
+    def _raises(self):
+        """How often the line was raised since this was asked last."""
+        count = self.vm.irqs.count(("raise", self.line))
+        self.vm.irqs[:] = [irq for irq in self.vm.irqs if irq[1] != self.line]
+        return count
+
     def _look(self):
-        ours = ("raise", self.line)
-        if ours not in self.vm.irqs:
-            return set()
-        self.vm.irqs[:] = [irq for irq in self.vm.irqs if irq != ours]
-        return self.of_status(self._get(0x60))
+        """The bit for used buffers says nothing here: it is set as long as the device is active, so that an interrupt
+        needs no exit. The one for the configuration does; what is raised without it is for used buffers."""
+        raises = self._raises()
+        if not raises:
+            return {}
+        status = self._get(0x60)
+        if not status & 1:
+            return {self.NOTHING: raises}
+        if not status & 2:
+            return {self.USED: raises}
+        self._set(0x64, 2)  # the next one is another
+        self.vm.settle()    # the bit is there before its interrupt is
+        return {self.USED: raises + self._raises() - 1, self.CONFIG: 1}
 
     def _acknowledge(self):
         self._set(0x64, self._get(0x60))
@@ -277,10 +305,10 @@ class PciTransport(Transport):
 
     def _look(self):
         if self.pin:
-            return self.of_status(self.vm.readb(self.isr)) if self.vm.line_is_up(self.function.line) else set()
+            return self.of_status(self.vm.readb(self.isr)) if self.vm.line_is_up(self.function.line) else {}
         vectors = range(self.function.vectors)
         sent = self.vm.requests([f"query_msix {self.MESSAGES} {self.function.FIRST_DATA + vector}" for vector in vectors])
-        return {vector or self.CONFIG for vector, answer in zip(vectors, sent) if answer == "TRUE"}
+        return {vector or self.CONFIG: 1 for vector, answer in zip(vectors, sent) if answer == "TRUE"}
 
     def _acknowledge(self):
         self.vm.readb(self.isr)
