@@ -1,5 +1,5 @@
-// Firmware in flash: files of any bytes and length in both units, also ones that have become shorter, and a kernel and an
-// initrd for it to start.
+// Firmware in flash: files of any bytes and length in both units, also ones that have become shorter, and a kernel and
+// an initrd for it to start.
 #include "machines/q35/firmware.hpp"
 
 #include <algorithm>

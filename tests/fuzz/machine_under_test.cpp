@@ -34,7 +34,8 @@ struct File {
   const char* name;
   size_t bytes;
 };
-constexpr File kFiles[] = {{"disk", kDiskBytes}, {"second", kDiskBytes}, {"third", kDiskBytes}, {"code", kFlashBytes}, {"vars", kFlashBytes}};
+constexpr File kFiles[] = {
+    {"disk", kDiskBytes}, {"second", kDiskBytes}, {"third", kDiskBytes}, {"code", kFlashBytes}, {"vars", kFlashBytes}};
 
 std::string scratch;
 
@@ -57,11 +58,16 @@ std::vector<std::string> words_of(const std::string& type) {
                                     "-m", "128M", "-machine", type, "-accel", "qtest", "-disable-seccomp", "-qmp",
                                     "unix:qmp,server,nowait", "-smp", type == "q35" ? "1,maxcpus=4" : "1"};
   const auto add = [&words](std::initializer_list<std::string> more) { words.insert(words.end(), more); };
-  add({"-drive", "id=d0,file=disk,direct=off,aio=off,discard=unmap", "-drive",
-       "id=d1,file=second,direct=off,aio=off,readonly=on", "-drive", "id=d2,file=third,direct=off,aio=off", "-object",
-       "iothread,id=io0", "-netdev", "fuzz-station,id=n0", "-object",
-       "rng-random,id=r0,filename=/dev/zero", "-chardev", "fuzz-echo,id=c0,size=256", "-chardev",
-       "fuzz-echo,id=c1,size=256", "-chardev", "fuzz-echo,id=c2,size=256", "-serial", "chardev:c0"});
+  add({"-drive",   "id=d0,file=disk,direct=off,aio=off,discard=unmap",
+       "-drive",   "id=d1,file=second,direct=off,aio=off,readonly=on",
+       "-drive",   "id=d2,file=third,direct=off,aio=off",
+       "-object",  "iothread,id=io0",
+       "-netdev",  "fuzz-station,id=n0",
+       "-object",  "rng-random,id=r0,filename=/dev/zero",
+       "-chardev", "fuzz-echo,id=c0,size=256",
+       "-chardev", "fuzz-echo,id=c1,size=256",
+       "-chardev", "fuzz-echo,id=c2,size=256",
+       "-serial",  "chardev:c0"});
   const bool pci = type == "q35";
   int slot = 2;
   const auto device = [&](const std::string& driver, const std::string& rest, const std::string& bus = {}) {
@@ -138,7 +144,7 @@ MachineUnderTest::MachineUnderTest() {
   ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   inventory_ = inventory();
   guest_ = std::make_unique<qtest::Access>(*vm().platform().test_vm(), space(NACRE_SPACE_MMIO), space(NACRE_SPACE_PIO),
-                                          qtest::Access::Nobody::Ones);
+                                           qtest::Access::Nobody::Ones);
   vm().life_cycle().start(false);
   serve();
 }

@@ -1,9 +1,8 @@
 // A test's requests, lines in either dialect of the protocol, to a machine of a little memory and one device.
-#include "core/vm/qtest/protocol.hpp"
-
 #include <memory>
 #include <vector>
 
+#include "core/vm/qtest/protocol.hpp"
 #include "tests/fuzz/input.hpp"
 #include "tests/fuzz/quiet.hpp"
 
@@ -65,7 +64,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto dialect = flags & 1 ? qtest::Dialect::StratoVirt : qtest::Dialect::Qemu;
   const auto memory = std::make_unique<uint8_t[]>(kMemoryBytes);
   qtest::TestVm vm(loop);
-  require(bool(vm.set_memory_slot(0, 0, kMemoryBytes, memory.get(), flags & 2 ? KVM_MEM_READONLY : 0)), "there is memory");
+  require(bool(vm.set_memory_slot(0, 0, kMemoryBytes, memory.get(), flags & 2 ? KVM_MEM_READONLY : 0)),
+          "there is memory");
   AddressSpace::Options options;
   AddressSpace registers(options);
   options.space = NACRE_SPACE_PIO;
@@ -74,12 +74,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   BusRegion* at = *registers.claim(kDevice, kDeviceBytes, 0, Device::kOps, &device, "device 'd'");
   BusRegion* at_ports = *ports.claim(kPort, kPorts, 0, Device::kOps, &device, "device 'd'");
   Clock clock(flags & 4);
-  qtest::Protocol protocol(vm,
-                           qtest::Access(vm, registers, ports,
-                                         flags & 1 ? qtest::Access::Nobody::Zeros : qtest::Access::Nobody::Ones),
-                           clock, dialect, [](std::string_view line) {
-                             require(line.starts_with("IRQ ") && line.find('\n') == line.npos, "a line is told of");
-                           });
+  qtest::Protocol protocol(
+      vm, qtest::Access(vm, registers, ports, flags & 1 ? qtest::Access::Nobody::Zeros : qtest::Access::Nobody::Ones),
+      clock, dialect, [](std::string_view line) {
+        require(line.starts_with("IRQ ") && line.find('\n') == line.npos, "a line is told of");
+      });
   const std::string all = input.text(input.left());
   size_t begin = 0;
   for (int lines = 0; lines < kMostLines && begin < all.size(); ++lines) {

@@ -112,7 +112,8 @@ void Msix::settle(std::span<VectorFd* const> fds) {
     routed |= fd->choose_route();
   }
   if (!routed) return;
-  if (Status done = sender_->commit(); !done) return refusals_.warn("pci", "interrupt routes: {}", done.error().message);
+  if (Status done = sender_->commit(); !done)
+    return refusals_.warn("pci", "interrupt routes: {}", done.error().message);
   for (VectorFd* fd : fds) {
     fd->guarded();
     fd->attach();

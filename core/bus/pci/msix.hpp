@@ -77,7 +77,7 @@ class Msix {
   std::unique_ptr<Entry[]> entries_;
   std::atomic<uint32_t> state_{0};
   uint32_t capability_ = 0;
-  log::Limit refusals_;  // of the host, as often as the guest writes its table
+  log::Limit refusals_;                                  // of the host, as often as the guest writes its table
   mutable Mutex mutex_;                                  // of what has to do with eventfds; not of notify()
   std::vector<VectorFd*> fds_ NACRE_GUARDED_BY(mutex_);  // those that exist
 };
