@@ -166,6 +166,17 @@ TEST_F(MmioTransportTest, AsksForResetWhenTheDeviceFails) {
   EXPECT_EQ(read(kStatus), 15u);
 }
 
+TEST_F(MmioTransportTest, TellsOnceThatItNeedsAReset) {
+  negotiate();
+  write(kStatus, 15);
+  device_->needs_reset("it has gone");
+  EXPECT_EQ(read(kIsr), 3u);
+  write(kAck, 3);
+  device_->needs_reset("it has gone");
+  EXPECT_EQ(read(kIsr), 1u);
+  EXPECT_EQ(read(kStatus), 15u | kNeedsReset);
+}
+
 TEST_F(MmioTransportTest, AsksForNoResetAfterOne) {
   negotiate();
   write(kStatus, 15);

@@ -225,7 +225,8 @@ void NegotiatedTransport::needs_reset() {
   uint32_t before = status();
   do {
     // It has just been reset, or no driver has come yet: a driver waits for 0 after a reset, and might wait for ever.
-    if (before == 0) return;
+    // And once is enough: the interrupt tells that the bit was set (§2.1.2).
+    if (before == 0 || before & kNeedsReset) return;
   } while (!__atomic_compare_exchange_n(shown_.status, &before, before | kNeedsReset, false, __ATOMIC_SEQ_CST,
                                         __ATOMIC_SEQ_CST));
   if (before & kDriverOk) config_interrupt();

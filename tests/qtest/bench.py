@@ -34,6 +34,12 @@ def own_rings(function):
     return function
 
 
+def thousands(function):
+    """The case makes so many requests, which a device with a slow source (Device.slow) would need minutes for."""
+    function.thousands = True
+    return function
+
+
 class Bench:
     """`vm` with `device` behind `transport`; after each case, must_work()."""
 
@@ -78,7 +84,7 @@ class Bench:
 
     def start_with(self, features, size=None):
         rings = self.transport.start(features, self.device.queues, size)
-        self.device.before(self.vm, rings)
+        self.device.before(self, rings)
         self.quiet()
         return rings[self.device.queues.index(self.device.queue)]
 
@@ -108,7 +114,7 @@ class Bench:
         else:
             check(not self.transport.took_interrupt(self.device.queue), f"an interrupt came {what}")
         check(not self.transport.strays(), f"interrupts came that told of {self.transport.strays()} {what}")
-        self.transport.acknowledge()
+        self.quiet()
 
     def must_break(self, ring, what):
         """The device has found out that its driver is wrong: it asks for a reset and interrupts for it."""

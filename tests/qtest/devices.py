@@ -19,13 +19,14 @@ class Device:
     offers = 0  # of the ring's own features
     queues = (0,)
     machine = ""            # properties that the machine needs for it
+    slow = False            # in using buffers, since something else has to happen each time
     walks_its_rings = True  # else another process does, and what a ring does wrong is that one's affair
 
     writable = ()           # offsets of its configuration that a driver may write
     features = 0            # beyond the ring's own, that its queue needs
     preload = None          # a library of the build's tests/qtest that the machine is started with
 
-    def before(self, vm, rings):
+    def before(self, bench, rings):
         """What the driver gives the device before its first request."""
 
     def provoke(self, bench, count):
@@ -167,6 +168,25 @@ class BalloonStats(Balloon):
         assert length == 0, f"the balloon says that it wrote {length} bytes"
 
 
+class BalloonMessage(Balloon):
+    """The queue by which StratoVirt's driver tells of what it does by itself."""
+
+    queue = 2
+    queues = (0, 1, 2)
+    features = 1 << 16
+
+    def arguments(self, suffix):
+        words = super().arguments(suffix)
+        return [*words[:-1], words[-1] + ",auto-balloon=true"]
+
+    def parts(self, vm, at=BUFFERS):
+        vm.write(at, bytes(8))
+        return [(at, 8, False)]
+
+    def check(self, vm, length, at=BUFFERS):
+        assert length == 0, f"the balloon says that it wrote {length} bytes"
+
+
 class Console(Device):
     id = 3
     queue = 1
@@ -195,7 +215,8 @@ class ConsoleReceive(Console):
         words = super().arguments(suffix)
         return ["-chardev", "socket,id=c,path=SCRATCH/line,server,nowait", *words[2:]]
 
-    def before(self, vm, rings):
+    def before(self, bench, rings):
+        vm = bench.vm
         if not hasattr(vm, "line"):
             vm.line = socket.socket(socket.AF_UNIX)
             vm.line.connect(str(vm.scratch / "line"))
@@ -226,6 +247,67 @@ class ConsoleControl(Console):
 
     def check(self, vm, length, at=BUFFERS):
         assert length == 0, f"the console says that it wrote {length} bytes"
+
+
+class SerialPort(Console):
+    """A port that is no console: the driver has opened it (virtio 1.2 §5.3.6.2)."""
+
+    queue = 5
+    queues = (0, 1, 2, 3, 4, 5)
+    features = 1 << 1  # VIRTIO_CONSOLE_F_MULTIPORT
+    MESSAGES = BUFFERS + 0x20000
+
+    def arguments(self, suffix):
+        words = super().arguments(suffix)
+        return [*words[:-1], words[-1].replace("virtconsole", "virtserialport")]
+
+    def before(self, bench, rings):
+        super().before(bench, rings)
+        telling = rings[3]
+        for message in ((0xffffffff, 0, 1), (1, 3, 1), (1, 6, 1)):  # DEVICE_READY, PORT_READY, PORT_OPEN
+            bench.vm.write(self.MESSAGES, struct.pack("<IHH", *message))
+            telling.offer(telling.chain([(self.MESSAGES, 8, False)]))
+            bench.transport.notify(3)
+            telling.wait()
+
+
+class SerialPortReceive(SerialPort, ConsoleReceive):
+    """Its input."""
+
+    queue = 4
+
+
+class ConsoleControlReceive(SerialPort):
+    """What the device tells of its ports: at first that there is one and its name, then of who comes to its socket and
+    leaves it."""
+
+    queue = 2
+    slow = True
+
+    def arguments(self, suffix):
+        return ["-chardev", "socket,id=c,path=SCRATCH/line,server,nowait", *super().arguments(suffix)[2:]]
+
+    def provoke(self, bench, count):
+        vm, ring = bench.vm, bench.transport.rings[self.queue]
+
+        def taken():
+            return ring.used_index() == ring.next or not bench.transport.works()
+
+        while True:
+            before = ring.used_index()
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(vm.scratch / "line"))
+                vm.wait_for(lambda seen=before: ring.used_index() != seen or taken(), "word of the port")
+            if taken():
+                return
+
+    def parts(self, vm, at=BUFFERS):
+        vm.write(at, bytes(64))
+        return [(at, 64, True)]
+
+    def check(self, vm, length, at=BUFFERS):
+        port, event, _ = struct.unpack("<IHH", vm.read(at, 8))
+        assert (port, length >= 8) == (1, True) and event in (1, 6, 7), f"{length} bytes of port {port}, event {event}"
 
 
 class Net(Device):
@@ -260,8 +342,8 @@ class NetReceive(Net):
 
     queue = 0
 
-    def before(self, vm, rings):
-        vm.write(BUFFERS + 0x10000, bytes(12) + self.frame())
+    def before(self, bench, rings):
+        bench.vm.write(BUFFERS + 0x10000, bytes(12) + self.frame())
         rings[1].set_heads(rings[1].chain([(BUFFERS + 0x10000, 72, False)]))
         rings[1].set_flags(NO_INTERRUPT)
         rings[1].set_used_event(0x8000)
@@ -335,6 +417,7 @@ class Vsock(Device):
     """Behind it fake_vhost.c in place of the kernel; a packet that the guest sends comes back."""
 
     id = 19
+    offers = INDIRECT_DESC | EVENT_IDX
     queue = 1
     queues = (0, 1, 2)
     walks_its_rings = False
@@ -354,9 +437,10 @@ class Vsock(Device):
         vm.write(at, self.packet())
         return [(at, 44, False), (at + 44, 11, False)]
 
-    def before(self, vm, rings):
+    def before(self, bench, rings):
         rings[0].set_heads(rings[0].chain([(self.ROOM, 256, True)]))
         rings[0].set_flags(NO_INTERRUPT)
+        rings[0].set_used_event(0x8000)
 
     def provoke(self, bench, count):
         """A packet comes back when there is room for it."""
@@ -387,7 +471,9 @@ ALL = {"blk": Disk(), "rng": Rng(), "balloon": Balloon(), "console": Console(), 
 WAYS = {"blk-iothread": on_iothread(Disk)(), "blk-uring": on_iothread(Disk, "aio=io_uring")(),
         "net-iothread": on_iothread(Net)()}
 
-# Queues besides, each with the cases of ring_cases.py alone
+# Queues besides, each with the cases of every device
 QUEUES = {"blk-mq": DiskQueue(), "balloon-deflate": BalloonDeflate(), "balloon-stats": BalloonStats(),
-          "balloon-reporting": BalloonReporting(), "console-receive": ConsoleReceive(),
-          "console-control": ConsoleControl(), "net-receive": NetReceive(), "net-control": NetControl()}
+          "balloon-reporting": BalloonReporting(), "balloon-message": BalloonMessage(),
+          "console-receive": ConsoleReceive(), "console-control": ConsoleControl(),
+          "console-control-receive": ConsoleControlReceive(), "console-port": SerialPort(),
+          "console-port-receive": SerialPortReceive(), "net-receive": NetReceive(), "net-control": NetControl()}

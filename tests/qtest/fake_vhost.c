@@ -15,7 +15,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { kRings = 2, kReceive = 0, kTransmit = 1, kNext = 1, kWrite = 2, kHeader = 44, kMostBytes = 4096 };
+enum { kRings = 2, kReceive = 0, kTransmit = 1, kNext = 1, kWrite = 2, kIndirect = 4, kHeader = 44, kMostBytes = 4096 };
+enum { kIndirectDesc = 28, kEventIdx = 29 };
 
 struct Descriptor {
   uint64_t addr;
@@ -24,11 +25,13 @@ struct Descriptor {
 };
 struct Ring {
   uint32_t size, seen;
+  int has_signalled; /* since it began */
   struct vhost_vring_addr where;
   int kick, call, error;
 };
 
 static int g_device = -1;
+static uint64_t g_features; /* that were negotiated */
 static struct vhost_memory *g_memory;
 static struct Ring g_rings[kRings];
 static int g_running, g_refused;
@@ -48,24 +51,41 @@ static int take(struct Ring *ring) {
   if ((uint16_t)ring->seen == __atomic_load_n(&avail[1], __ATOMIC_ACQUIRE)) return -1;
   return avail[2 + ring->seen % ring->size];
 }
-static void use(struct Ring *ring, uint32_t head, uint32_t length) {
-  volatile uint16_t *used = (void *)(uintptr_t)ring->where.used_user_addr;
+static volatile uint16_t *used_of(const struct Ring *ring) { return (void *)(uintptr_t)ring->where.used_user_addr; }
+/* virtio 1.2 2.7.7.2, but that the first one always comes, as from the kernel. */
+static int is_wanted(struct Ring *ring, uint16_t index) {
   const volatile uint16_t *avail = (void *)(uintptr_t)ring->where.avail_user_addr;
+  if (!(g_features >> kEventIdx & 1)) return !(avail[0] & 1);
+  if (ring->has_signalled) return avail[2 + ring->size] == (uint16_t)(index - 1);
+  return ring->has_signalled = 1;
+}
+static void use(struct Ring *ring, uint32_t head, uint32_t length) {
+  volatile uint16_t *used = used_of(ring);
   uint32_t element[2] = {head, length};
   memcpy((uint8_t *)used + 4 + 8 * (used[1] % ring->size), element, sizeof element);
   ++ring->seen;
-  __atomic_store_n(&used[1], (uint16_t)(used[1] + 1), __ATOMIC_RELEASE);
-  if (!(avail[0] & 1) && ring->call >= 0) eventfd_write(ring->call, 1);
+  const uint16_t index = (uint16_t)(used[1] + 1);
+  __atomic_store_n(&used[1], index, __ATOMIC_SEQ_CST);
+  if (is_wanted(ring, index) && ring->call >= 0) eventfd_write(ring->call, 1);
 }
 /* Moves bytes between a buffer and the parts of a chain that are for that; -1 for a chain that is wrong. */
 static long move(const struct Ring *ring, uint32_t head, uint8_t *bytes, size_t most, int into_guest) {
+  const uint8_t *table = (uint8_t *)(uintptr_t)ring->where.desc_user_addr;
+  uint32_t entries = ring->size;
   size_t moved = 0;
-  for (uint32_t steps = 0; steps < ring->size && head < ring->size; ++steps) {
+  for (uint32_t steps = 0; steps <= ring->size && head < entries; ++steps) {
     struct Descriptor one;
-    memcpy(&one, (uint8_t *)(uintptr_t)ring->where.desc_user_addr + 16 * head, sizeof one);
+    memcpy(&one, table + 16 * head, sizeof one);
     uint8_t *memory = at(one.addr, one.len);
+    if (!memory) return -1;
+    if (one.flags & kIndirect && g_features >> kIndirectDesc & 1) {
+      table = memory;
+      entries = one.len / 16;
+      head = 0;
+      continue;
+    }
     const int for_device = (one.flags & kWrite) != 0;
-    if (!memory || for_device != into_guest) return -1;
+    if (for_device != into_guest) return -1;
     const size_t part = one.len < most - moved ? one.len : most - moved;
     if (into_guest) memcpy(memory, bytes + moved, part);
     else memcpy(bytes + moved, memory, part);
@@ -76,11 +96,17 @@ static long move(const struct Ring *ring, uint32_t head, uint8_t *bytes, size_t 
   return -1;
 }
 
+/* Asks for a kick at the next request. */
+static void ask(struct Ring *ring) {
+  if (ring->where.used_user_addr && g_features >> kEventIdx & 1)
+    __atomic_store_n(&used_of(ring)[2 + 4 * ring->size], (uint16_t)ring->seen, __ATOMIC_SEQ_CST);
+}
+
 static void broken(const struct Ring *ring) {
   if (ring->error >= 0) eventfd_write(ring->error, 1);
 }
 
-void fake_vhost_walk(void) {
+static void walk(void) {
   if (!g_running) return;
   struct Ring *from = &g_rings[kTransmit], *to = &g_rings[kReceive];
   for (int head; (head = take(from)) >= 0;) {
@@ -103,6 +129,12 @@ void fake_vhost_walk(void) {
     use(from, (uint32_t)head, 0);
     use(to, (uint32_t)room, (uint32_t)written);
   }
+}
+
+void fake_vhost_walk(void) {
+  walk();
+  for (int i = 0; i < kRings; ++i) ask(&g_rings[i]);
+  walk(); /* what came before it was asked for */
 }
 
 void fake_vhost_refuse(int n) {
@@ -148,9 +180,11 @@ static int answer(unsigned long request, void *argument) {
   if (!halts && g_refused && --g_refused == 0) return refuse(ENOMEM);
   switch (request) {
     case VHOST_GET_FEATURES:
-      *(uint64_t *)argument = 1ull << 1 | 1ull << 32;
+      *(uint64_t *)argument = 1ull << 1 | 1ull << kIndirectDesc | 1ull << kEventIdx | 1ull << 32;
       return 0;
     case VHOST_SET_FEATURES:
+      g_features = *(uint64_t *)argument;
+      return 0;
     case VHOST_SET_OWNER:
       return 0;
     case VHOST_VSOCK_SET_GUEST_CID:
@@ -174,6 +208,7 @@ static int answer(unsigned long request, void *argument) {
       return state->num && !(state->num & (state->num - 1)) ? 0 : refuse(EINVAL);
     case VHOST_SET_VRING_BASE:
       ring->seen = state->num;
+      ring->has_signalled = 0;
       return 0;
     case VHOST_GET_VRING_BASE:
       state->num = ring->seen & 0xffff;

@@ -6,7 +6,7 @@ import struct
 import qtest
 from bench import case, check
 from devices import BUFFERS
-from virtio import NEEDS_RESET, VERSION_1
+from virtio import EVENT_IDX, NEEDS_RESET, VERSION_1
 
 
 @case
@@ -32,6 +32,20 @@ def both_rings_have_their_interrupts(bench):
         for queue in (0, 1):
             bench.vm.wait_for(lambda number=queue: bench.transport.took_interrupt(number), f"queue {queue}'s interrupt")
         check(not bench.transport.took_interrupt(2), "the event queue has interrupted")
+
+
+@case
+def events_reach_the_kernel(bench):
+    """The rings' features that the driver accepts are told, and who walks the rings keeps to them."""
+    ring = bench.start(VERSION_1 | EVENT_IDX)
+    ring.set_used_event(2)
+    for number, interrupt in enumerate((True, False, True, False)):  # the first always comes
+        bench.serve(ring, interrupt=interrupt, what=f"at {number} with the used event 2")
+    bench.vm.wait_for(lambda: ring.avail_event() == ring.next, "the wish for a kick at the next request")
+    ring = bench.start(VERSION_1)
+    for _ in range(2):
+        bench.serve(ring, what="after a driver that used events")
+    check(ring.avail_event() == 0, "the kernel uses events that this driver did not accept")
 
 
 @case
