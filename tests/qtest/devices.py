@@ -49,6 +49,11 @@ class Device:
         """The request was served, with `length` in the used ring: raises when it was served wrongly."""
 
 
+    def refused(self, vm, parts):
+        """Whether these parts, which are no request and were used, tell the driver so."""
+        return True
+
+
 class Disk(Device):
     id = 2
     offers = INDIRECT_DESC | EVENT_IDX
@@ -69,6 +74,10 @@ class Disk(Device):
         assert vm.readb(at + 0x2000) == 0, f"the disk's status is {vm.readb(at + 0x2000)}"
         assert vm.read(at + 0x1000, 512) == CONTENT[512:1024], "the disk gave other bytes than its file has"
         assert length == 513, f"the disk says that it wrote {length} bytes, not 513"
+
+    def refused(self, vm, parts):
+        address, length, _ = parts[-1]
+        return vm.readb(address + length - 1) in (1, 2)  # IOERR, UNSUPP
 
 
 class DiskQueue(Disk):

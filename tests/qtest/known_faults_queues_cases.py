@@ -67,7 +67,8 @@ def row_03_descriptors_at_every_edge(nacre, plugins):
     """Shorter than any header, over the end of RAM, and over the hole below 4 GiB that RAM leaves free."""
     above = GIB // 4  # of RAM behind the hole
     for kind, low in ((Mmio, 3 * GIB), (PciTransport, 2 * GIB)):
-        for device in (DISK, devices.ALL["rng"], devices.ALL["balloon"]):
+        for name in ("blk", "rng", "balloon", "console", "net"):
+            device = devices.ALL[name]
             with machine(nacre, plugins, "-machine", kind.MACHINE, *device.arguments(kind.SUFFIX),
                          memory=f"{(low + above) >> 20}M", prepare=device.prepare) as vm:
                 t = Mmio(vm, device.id) if kind is Mmio else \
@@ -75,15 +76,36 @@ def row_03_descriptors_at_every_edge(nacre, plugins):
                 check(vm.readb(low - 1) == 0 and vm.readb(low) == 0xff, f"RAM does not end at {low:#x}")
                 end = 4 * GIB + above
                 check(vm.readb(end - 1) == 0 and vm.readb(end) == 0xff, f"RAM does not end at {end:#x}")
-                for address, length in ((low - 8, 16), (low - 1, 2), (low, 16), (low - 16, 2 * GIB + 32), (end - 8, 16),
-                                        (4 * GIB - 8, 16), (low - 4096, 0xffffffff), (BUFFERS, 1), (BUFFERS, 15),
-                                        (BUFFERS, 0)):
+                edges = {at: bytes(range(64)) for at in (low - 64, 4 * GIB, end - 64)}
+                for at, content in edges.items():
+                    vm.write(at, content)
+
+                def start():
+                    t.start(VERSION_1, device.queues)
+                    t.forget()
+                    return t.rings[device.queue]
+
+                for address, length, breaks in (
+                        (low - 8, 16, True), (low - 1, 2, True), (low, 16, True), (low - 16, 2 * GIB + 32, True),
+                        (end - 8, 16, True), (4 * GIB - 8, 16, True), (low - 4096, 0xffffffff, True), (BUFFERS, 1, False),
+                        (BUFFERS, 15, False), (BUFFERS, 0, True)):
                     for writable in (False, True):
-                        ring = t.start(VERSION_1, device.queues)[0]
+                        what = f"{name} on {kind.MACHINE}: {length} bytes at {address:#x}, writable {writable}"
+                        ring = start()
                         ring.offer(ring.chain([(address, length, writable)]))
                         t.notify(device.queue)
-                        vm.settle()
-                ring = t.start(VERSION_1, device.queues)[0]
+                        vm.wait_for(lambda: ring.is_used() or t.status() & NEEDS_RESET, f"the end of {what}")
+                        if breaks or t.status() & NEEDS_RESET:
+                            vm.wait_for(lambda: t.status() & NEEDS_RESET, f"NEEDS_RESET for {what}")
+                            vm.wait_for(t.took_config_interrupt, f"the configuration interrupt for {what}")
+                            check(ring.used_index() == 0, f"{what} is used")
+                        else:
+                            head, written = ring.take()
+                            check(head == 0 and written <= length * writable, f"{what}: {written} bytes were written")
+                            vm.wait_for(lambda: t.took_interrupt(device.queue), f"the interrupt for {what}")
+                        check(not t.strays(), f"{what}: interrupts told of {t.strays()}")
+                        check(all(vm.read(at, 64) == content for at, content in edges.items()), f"{what}: an edge was written to")
+                ring = start()
                 ring.offer(ring.chain(device.parts(vm)))
                 t.notify(device.queue)
                 device.check(vm, ring.wait()[1])

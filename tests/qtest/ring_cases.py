@@ -1,6 +1,7 @@
 """Requests that are right in every way the queue allows, and wrong in every way (virtio 1.2 §2.7), for any device."""
 
 from bench import case, check, needs, own_rings, thousands
+from kept_memory import KeptMemory
 from ring import INDIRECT, NEXT, NO_INTERRUPT, NO_NOTIFY, WRITE
 from virtio import EVENT_IDX, INDIRECT_DESC, NEEDS_RESET, VERSION_1
 
@@ -17,14 +18,38 @@ def broken(bench, wrong, what, features=VERSION_1):
     bench.must_work(f"after {what}")
 
 
-def survived(bench, wrong, features=VERSION_1):
-    """Likewise for what is the device's own to judge: it may use the buffer or ask for a reset, and then works."""
-    ring = bench.start(features)
-    head = wrong(ring)
-    ring.offer(0 if head is None else head)
+def judged(bench, make, what):
+    """Offers the parts that make(ring) gives, which are no request, and the device's own to judge: it asks for a reset, or
+    puts them into the used ring as refused, with no more bytes than it may write, and serves the next request. Returns
+    whether it asked for a reset. Nothing but what is writable has changed."""
+    vm, transport = bench.vm, bench.transport
+    ring = bench.start()
+    writes = any(writable for *_, writable in bench.device.parts(vm))
+    parts = make(ring)
+    ring.offer(ring.chain(parts))
+    kept = KeptMemory(vm, bench.memory, ring, parts)
     bench.kick()
-    bench.vm.settle()
-    bench.must_work("after a strange request")
+    vm.wait_for(lambda: ring.is_used() or transport.status() & NEEDS_RESET, f"the end {what}")
+    breaks = bool(transport.status() & NEEDS_RESET)
+    if breaks:
+        bench.must_break(ring, what)
+    else:
+        head, length = ring.take()
+        room = sum(length for _, length, writable in parts if writable and writes)
+        check(head == 0 and length <= room, f"descriptor {head} was used for {length} bytes of {room} {what}")
+        check(bench.device.refused(vm, parts), f"the device does not refuse a request {what}")
+        bench.expect_interrupt(True, what)
+        check(ring.used_index() == ring.seen, f"a request was used twice {what}")
+    at = kept.changed()
+    check(at is None, f"the device has written to {at or 0:#x} {what}")
+    if not breaks:
+        bench.serve(ring, what=f"after one {what}")
+    bench.must_work(f"after a request {what}")
+    return breaks
+
+
+def must_be_judged_broken(bench, make, what):
+    check(judged(bench, make, what), f"the device does not ask for a reset {what}")
 
 
 # Right
@@ -290,7 +315,8 @@ def address_outside_memory(bench):
     for address, length in ((end, 16), (end - 8, 16), (0xfffffffffffffff8, 16), (1 << 63, 16), (0xb0000000, 16),
                             (0xfffffffffffff000, 0xffffffff)):
         for writable in (False, True):
-            survived(bench, lambda ring, a=address, n=length, w=writable: ring.chain([(a, n, w)]))
+            must_be_judged_broken(bench, lambda ring, part=(address, length, writable): [part],
+                                  f"for {length} bytes at {address:#x}, writable {writable}")
 
 
 @case
@@ -305,12 +331,14 @@ def chain_of_wrong_addresses_only(bench):
 @case
 @own_rings
 def request_across_the_end_of_memory(bench):
-    def wrong(ring):
-        parts = bench.device.parts(bench.vm)
-        _, length, writable = parts[-1]
-        parts[-1] = (bench.memory - length // 2, max(length, 2), writable)
-        return ring.chain(parts)
-    survived(bench, wrong)
+    """Each part of it in turn; nothing of the others is done either."""
+    for which in range(len(bench.device.parts(bench.vm))):
+        def make(ring, which=which):
+            parts = bench.device.parts(bench.vm)
+            _, length, writable = parts[which]
+            parts[which] = (bench.memory - max(length // 2, 1), max(length, 2), writable)
+            return parts
+        must_be_judged_broken(bench, make, f"for a part {which} across the end of memory")
 
 
 @case
@@ -323,31 +351,30 @@ def writable_before_readable(bench):
 @case
 @own_rings
 def every_direction_turned(bench):
-    survived(bench, lambda ring: ring.chain([(address, length, not writable)
-                                             for address, length, writable in bench.device.parts(bench.vm)]))
+    judged(bench, lambda ring: [(address, length, not writable) for address, length, writable in bench.device.parts(bench.vm)],
+           "with every direction turned")
 
 
 @case
 @own_rings
 def parts_of_no_bytes(bench):
-    survived(bench, lambda ring: ring.chain([(0x2100000, 0, False), (0x2100000, 0, True)]))
-    survived(bench, lambda ring: ring.chain([(0x2100000, 0, True)]))
-    survived(bench, lambda ring: ring.chain([(0x2100000, 0, False)]))
+    for parts in ([(0x2100000, 0, False), (0x2100000, 0, True)], [(0x2100000, 0, True)], [(0x2100000, 0, False)]):
+        must_be_judged_broken(bench, lambda ring, parts=parts: parts, f"for parts of no bytes {parts}")
 
 
 @case
 @own_rings
 def descriptors_that_overlap(bench):
-    parts = [(0x2100000, 64, False), (0x2100008, 64, False), (0x2100010, 600, True), (0x2100000, 600, True)]
-    survived(bench, lambda ring: ring.chain(parts))
+    for readable in (0x2100000, 0x2100400):
+        parts = [(readable, 64, False), (readable + 8, 64, False), (0x2100010, 600, True), (0x2100000, 600, True)]
+        judged(bench, lambda ring, parts=parts: parts, f"with parts that overlap, the readable ones at {readable:#x}")
 
 
 @case
 @own_rings
 def buffers_over_the_queue_itself(bench):
-    def wrong(ring):
-        return ring.chain([(ring.desc, 16, False), (ring.desc, 512, True), (ring.used, 64, True)])
-    survived(bench, wrong)
+    judged(bench, lambda ring: [(ring.desc, 16, False), (ring.desc, 512, True), (ring.used, 64, True)],
+           "with parts over the queue itself")
 
 
 @case
@@ -408,11 +435,12 @@ def chain_longer_than_the_queue(bench):
 @case
 @own_rings
 def unknown_flags_of_descriptors(bench):
-    def wrong(ring):
-        for number, (address, length, writable) in enumerate(bench.device.parts(bench.vm)):
-            last = number + 1 == len(bench.device.parts(bench.vm))
-            ring.put(number, address, length, 0xfff8 | (WRITE if writable else 0) | (0 if last else NEXT), number + 1)
-    survived(bench, wrong)
+    ring = bench.start()
+    parts = bench.device.parts(bench.vm)
+    for number, (address, length, writable) in enumerate(parts):
+        last = number + 1 == len(parts)
+        ring.put(number, address, length, 0xfff8 | (WRITE if writable else 0) | (0 if last else NEXT), number + 1)
+    bench.serve(ring, 0, "with flags of descriptors that are not known")
 
 
 @case
