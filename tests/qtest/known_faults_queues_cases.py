@@ -14,6 +14,7 @@ from virtio import (ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, INDIREC
 
 READY = ACKNOWLEDGE | DRIVER | FEATURES_OK
 DISK = devices.ALL["blk"]
+AT_ONCE = 64  # accesses, before the device's status is looked at
 
 
 @case
@@ -59,6 +60,73 @@ def row_01_queue_registers_after_activation(nacre, plugins):
             t.enable(queue)
             t.notify(queue)
         check(t.status() & NEEDS_RESET, "a device that needs a reset works again without one")
+    every_device(nacre, plugins, try_it, EVERYONE)
+
+
+def ways_to_each_status(bench):
+    """{status: what brings the device there}."""
+    t, queue = bench.transport, bench.device.queue
+
+    def set_to(*statuses):
+        def way():
+            t.reset()
+            for status in statuses:
+                t.set_status(status)
+                if status == ACKNOWLEDGE | DRIVER:
+                    t.accept(VERSION_1)
+        return way
+
+    def failed():
+        bench.start()
+        t.set_status(READY | DRIVER_OK | FAILED)
+
+    def broken():
+        set_to(ACKNOWLEDGE | DRIVER, READY)()
+        t.set_queue(queue, 3, RINGS, RINGS + 0x4000, RINGS + 0x8000)
+        t.enable(queue)
+        t.set_status(READY | DRIVER_OK)
+
+    return {0: t.reset, ACKNOWLEDGE: set_to(ACKNOWLEDGE), ACKNOWLEDGE | DRIVER: set_to(ACKNOWLEDGE | DRIVER),
+            DRIVER_OK: set_to(DRIVER_OK), FAILED: set_to(FAILED), READY: set_to(ACKNOWLEDGE | DRIVER, READY),
+            READY | FAILED: set_to(ACKNOWLEDGE | DRIVER, READY, READY | FAILED), READY | DRIVER_OK: bench.start,
+            READY | DRIVER_OK | FAILED: failed, READY | DRIVER_OK | NEEDS_RESET: broken}
+
+
+@case
+def row_01_every_register_in_every_status(nacre, plugins):
+    """Each is read and written by every width, of every queue; a device that was at work serves on where the write has
+    left its status alone, and any device works after a reset."""
+    widths = {"b": 0xff, "w": 0xffff, "l": 0xffffffff, "q": 0xffffffffffffffff}
+
+    def try_it(bench):
+        t, vm = bench.transport, bench.vm
+        for status, way in ways_to_each_status(bench).items():
+            for queue in bench.device.queues:
+                def bring_there():
+                    ring = way()
+                    check(t.status() == status, f"the status is {t.status():#x}, not {status:#x}")
+                    t.select(queue)
+                    return ring
+
+                ring = bring_there()
+                tries = [(address, letter, value) for address in t.registers() for letter, most in widths.items()
+                         for value in (0, most)]
+                while tries:
+                    now = tries[:AT_ONCE]
+                    answers = vm.requests([line for address, letter, value in now for line in (
+                        f"{t.queue_select} {queue}", f"read{letter} {address}", f"write{letter} {address} {value}",
+                        t.status_read)])
+                    done = next((at + 1 for at, seen in enumerate(answers[3::4]) if int(seen, 16) != status), 0)
+                    tries = tries[done or len(now):]
+                    if done:
+                        ring = bring_there()
+                t.select(queue)
+                if status == READY | DRIVER_OK and bench.device.walks_its_rings:
+                    t.forget()
+                    ring.offer(ring.chain(bench.device.parts(vm)))
+                    bench.kick()
+                    bench.device.check(vm, ring.wait()[1])
+            bench.must_work(f"after every register was written to with status {status:#x}")
     every_device(nacre, plugins, try_it, EVERYONE)
 
 

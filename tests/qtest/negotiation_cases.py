@@ -323,9 +323,7 @@ def configuration_writes_of_every_width(bench):
 @case
 def registers_take_every_width(bench):
     t, vm = bench.transport, bench.vm
-    places = [t.base + offset for offset in range(0, 0x100, 4)] if hasattr(t, "base") else \
-        [start + offset for start in (t.common, t.isr, t.notify_base) for offset in range(0, 64, 2)]
-    for address in places:
+    for address in t.registers():
         for width in (1, 2, 4, 8):
             for skew in (0, 1):
                 vm.load(address + skew, width)

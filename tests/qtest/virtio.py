@@ -2,7 +2,8 @@
 
 Both have: features(), accept(bits), status(), set_status(value), reset(), queue_max(index), select(index),
 set_queue(index, size, desc, avail, used), enable(index), enabled(index), notify(index), config_load(offset, width),
-config_store(offset, width, value), generation(), took_interrupt(index), took_config_interrupt(), acknowledge().
+config_store(offset, width, value), generation(), registers(), took_interrupt(index), took_config_interrupt(),
+acknowledge(). `status_read` is the request that status() makes, `queue_select` and a number that of select().
 """
 
 import collections
@@ -136,6 +137,7 @@ class Mmio(Transport):
             raise AssertionError(f"there is no virtio device {device_id} in any slot")
         self.base = self.BASE + slots[0] * self.STRIDE
         self.line = self.FIRST_LINE + slots[0]
+        self.status_read, self.queue_select = f"readl {self.base + 0x70}", f"writel {self.base + 0x30}"
         vm.request("irq_intercept_in ioapic")
 
     def _get(self, offset):
@@ -196,6 +198,10 @@ class Mmio(Transport):
     def generation(self):
         return self._get(0xfc)
 
+    def registers(self):
+        """The addresses of all of them."""
+        return [self.base + offset for offset in range(0, 0x100, 4)]
+
     def _raises(self):
         """How often the line was raised since this was asked last."""
         count = self.vm.irqs.count(("raise", self.line))
@@ -235,6 +241,7 @@ class PciTransport(Transport):
         capabilities = {kind: place for kind, place in function.virtio_capabilities()}
         self.common, self.isr, self.config = (capabilities[kind].address for kind in (1, 3, 4))
         self.notify_base = capabilities[2].address
+        self.status_read, self.queue_select = f"readb {self.common + 20}", f"writew {self.common + 22}"
         self.multiplier = capabilities[2].multiplier
         if not pin:
             function.enable_msix(self.MESSAGES)
@@ -299,6 +306,9 @@ class PciTransport(Transport):
 
     def generation(self):
         return self.vm.readb(self.common + 21)
+
+    def registers(self):
+        return [start + offset for start in (self.common, self.isr, self.notify_base) for offset in range(0, 64, 2)]
 
     def source(self, queue):
         return self.USED if self.pin else min(queue + 1, self.function.vectors - 1) or self.CONFIG
