@@ -61,9 +61,6 @@ class Machine:
                "stratovirt": ["-mod-test", str(path)]}[dialect]  # as StratoVirt's own tests start it
         command = [str(nacre), "-plugin-dir", str(plugins), "-m", memory, "-qmp", f"unix:{self.qmp},server,nowait",
                    *how, *arguments]
-        # The sandbox lets no profile be written (tests/fuzz/coverage).
-        if "LLVM_PROFILE_FILE" in os.environ and "-disable-seccomp" not in command:
-            command.append("-disable-seccomp")
         self._log = open(self.scratch / "log", "a+b")
         self._ends_with = {0}
         listener = None
