@@ -65,7 +65,7 @@ TEST(GuestMemory, PlacesRegionsInOrderWithoutOverlapOrWrap) {
   EXPECT_EQ(reinterpret_cast<uintptr_t>(memory->regions()[0].hva) % (2 * kMiB), 0u);
 }
 
-TEST(GuestMemory, CopiesAcrossAdjoiningRegionsAndNothingElse) {
+TEST(GuestMemory, Row07CopiesAcrossAdjoiningRegionsAndNothingElse) {
   auto memory = make(4 * kPage);
   ASSERT_TRUE(memory->place(kPage, kPage));
   ASSERT_TRUE(memory->place(2 * kPage, kPage));

@@ -37,7 +37,7 @@ TEST(DeviceState, TakesEachTagOnce) {
   EXPECT_FALSE(writer.put_u64(2, 1));
 }
 
-TEST(DeviceState, RefusesEveryTruncation) {
+TEST(DeviceState, Row08RefusesEveryTruncation) {
   StateWriter writer = sample();
   auto& bytes = writer.bytes();
   // Cuts between two fields leave a sound, shorter sequence.

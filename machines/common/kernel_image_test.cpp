@@ -142,7 +142,7 @@ TEST_F(KernelImageTest, SaysWhatAFileIsInstead) {
   EXPECT_THAT(refusal(elf.bytes()), HasSubstr("user space"));
 }
 
-TEST_F(KernelImageTest, RefusesSegmentsThatCannotBe) {
+TEST_F(KernelImageTest, Row09RefusesSegmentsThatCannotBe) {
   SampleElf elf;
   elf.segments[0].p_paddr = 0xffff0000;
   elf.segments[0].p_memsz = UINT64_MAX - 0x1000;

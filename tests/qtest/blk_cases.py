@@ -57,7 +57,7 @@ def lengths_that_are_no_sectors(bench):
 
 
 @case
-def requests_of_every_kind(bench):
+def row_36_requests_of_every_kind(bench):
     ring = bench.start()
     for kind in (2, 3, 5, 6, 7, 9, 10, 12, 14, 0xffffffff):
         status, _ = request(bench, ring, kind, 0, room=512)

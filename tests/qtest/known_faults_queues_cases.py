@@ -7,6 +7,7 @@ import pci
 from bench import case, check
 from devices import BUFFERS, CONTENT
 from known_faults import EVERYONE, GIB, every_device, machine, must_not_grow, open_files, status
+from management import Management
 from negotiation_cases import must_not_serve
 from ring import INDIRECT, NEXT, WRITE, Ring
 from virtio import (ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, INDIRECT_DESC, NEEDS_RESET, RINGS, VERSION_1,
@@ -265,6 +266,55 @@ def row_21_status_bits_in_every_order(nacre, plugins):
                 if after & (DRIVER_OK | FEATURES_OK) == DRIVER_OK:
                     must_not_serve(bench, 0, f"the device works without FEATURES_OK, by status {after:#x}")
     every_device(nacre, plugins, try_it, EVERYONE)
+
+
+@case
+def row_19_stop_and_go_on_with_requests_under_way(nacre, plugins):
+    """Each sector carries its number and that of its writing. Writes and reads that are under way at a stop end while the
+    machine is paused, each once, and what was written is there, whole."""
+    depth, rounds, stride = 16, 40, 0x400
+    for aio, thread in (("io_uring", False), ("threads", False), ("io_uring", True)):
+        words = ["-drive", f"id=d,file=SCRATCH/disk,direct=off,aio={aio}", "-device",
+                 "virtio-blk-device,drive=d,id=d" + ",iothread=t" * thread, *["-object", "iothread,id=t"] * thread]
+        with machine(nacre, plugins, "-machine", "microvm", *words,
+                     prepare=lambda scratch: (scratch / "disk").write_bytes(bytes(512 * depth * rounds))) as vm:
+            t, management = Mmio(vm, 2), Management(vm)
+            ring, = t.start(VERSION_1, (0,), 128)
+            heads = {kind: [ring.chain([(at, 16, False), (at + 0x100, 512, kind == 0), (at + 0x300, 1, True)],
+                                       3 * (kind * depth + number))
+                            for number, at in enumerate(range(BUFFERS, BUFFERS + depth * stride, stride))] for kind in (0, 1)}
+
+            def content(sector, turn):
+                return struct.pack("<II", sector, turn) * 64
+
+            def go(kind, sectors, data):
+                """One request for each sector, with a stop at once, and its end before the machine goes on."""
+                vm.write(BUFFERS, b"".join((struct.pack("<IIQ", kind, 0, sector).ljust(0x100, b"\0") + data(sector) +
+                                            b"\xff").ljust(stride, b"\0") for sector in sectors))
+                ring.offer(*heads[kind])
+                t.notify(0)
+                management.done("stop")
+                vm.wait_for(lambda: ring.is_used(depth), f"the requests of a paused machine ({aio})")
+                used = sorted(ring.take()[0] for _ in sectors)
+                check(used == heads[kind], f"{used} are used, not each of {heads[kind]} once")
+                management.done("cont")
+                vm.settle()
+                check(ring.used_index() == ring.seen, "a request is used again after the machine has gone on")
+                now = vm.read(BUFFERS, depth * stride)
+                check(not any(now[0x300::stride]), "a request has failed")
+                return [now[at + 0x100:at + 0x300] for at in range(0, depth * stride, stride)]
+
+            for turn in range(1, rounds + 1):
+                # Half of them have been written before: what is read is the last.
+                sectors = [(turn * depth // 2 + n) % (depth * rounds) for n in range(depth)]
+                go(1, sectors, lambda sector, turn=turn: content(sector, turn))
+                seen = go(0, sectors, lambda _: bytes(512))
+                check(seen == [content(sector, turn) for sector in sectors], f"turn {turn}: another content is read ({aio})")
+            file = (vm.scratch / "disk").read_bytes()
+            for sector in range(depth * rounds):
+                turns = [turn for turn in range(1, rounds + 1) if 0 <= sector - turn * depth // 2 < depth]
+                want = content(sector, turns[-1]) if turns else bytes(512)
+                check(file[512 * sector:512 * sector + 512] == want, f"sector {sector} of the file is another ({aio})")
 
 
 @case

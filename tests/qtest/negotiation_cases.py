@@ -89,7 +89,7 @@ def reset_at_every_step(bench):
 
 
 @case
-def reset_with_a_request_under_way(bench):
+def row_10_reset_with_a_request_under_way(bench):
     t, vm, device = bench.transport, bench.vm, bench.device
     for _ in range(10):
         ring = bench.start()

@@ -199,7 +199,7 @@ TEST_F(VirtqueueTest, RefusesAddressesThatAreNotMemory) {
   }
 }
 
-TEST_F(VirtqueueTest, SurvivesRandomRings) {
+TEST_F(VirtqueueTest, Row06SurvivesRandomRings) {
   std::mt19937 random(11);
   for (int round = 0; round < 50000; ++round) {
     SetUp();
