@@ -121,6 +121,40 @@ def cmos(vm, index):
 
 
 @case
+def clock_steps_to_the_next_timer(nacre, plugins):
+    """Without a number: refused where no timer runs, as QEMU does, and the balloon's interval where that is the next."""
+    with qtest.Machine(nacre, plugins, ["-machine", "microvm", "-device", "virtio-balloon-device,id=b,stats-interval=3"]) as vm:
+        answer = vm.raw_request("clock_step")
+        check(answer.startswith("FAIL") and "no timer runs" in answer, f"without a timer clock_step answers {answer}")
+        check(vm.clock_step(0) == 0, "a step that was refused has moved the clock")
+        Mmio(vm, 5).start(VERSION_1 | 2, (0, 1, 2))  # VIRTIO_BALLOON_F_STATS_VQ
+        for second in (3, 6):
+            check(vm.request("clock_step") == str(second * 1_000_000_000), f"the next timer is not at {second} s")
+        vm.clock_step(1_000_000_000)
+        check(vm.request("clock_step") == "9000000000", "the next timer is not the next, but one interval from now")
+
+
+@case
+def ram_sizes_of_a_pc(nacre, plugins):
+    """Where a PC's firmware looks for them: KiB below 640 KiB, KiB above 1 MiB up to 64 MiB, and units of 64 KiB above
+    16 MiB and above 4 GiB."""
+    def cmos(vm, index, count):
+        total = 0
+        for place in range(count):
+            vm.outb(0x70, index + place)
+            total |= vm.inb(0x71) << 8 * place
+        return total
+
+    for memory, above_1, above_16, above_4g in (("128M", 0xffff, (128 - 16) << 4, 0), ("2G", 0xffff, (2048 - 16) << 4, 0),
+                                                ("3G", 0xffff, (2048 - 16) << 4, 1024 << 4)):
+        with qtest.Machine(nacre, plugins, ["-machine", "q35"], memory=memory) as vm:
+            for index, count, want in ((0x15, 2, 640), (0x17, 2, above_1), (0x30, 2, above_1), (0x34, 2, above_16),
+                                       (0x5b, 3, above_4g)):
+                got = cmos(vm, index, count)
+                check(got == want, f"{memory}: the registers from {index:#x} on say {got:#x}, not {want:#x}")
+
+
+@case
 def clock_of_the_board(nacre, plugins):
     """Its time, and its alarm and periodic interrupts on line 8, come by clock_step alone."""
     with qtest.Machine(nacre, plugins, ["-machine", "q35"]) as vm:
@@ -280,6 +314,7 @@ def stratovirt_pin_is_acknowledged(nacre, plugins):
 
 @case
 def no_kvm_is_opened(nacre, plugins):
-    with qtest.Machine(nacre, plugins, ["-machine", "q35", "-smp", "2"]) as vm:
-        files = qtest.open_files(vm.process.pid)
-        check(files and not [name for name in files if "kvm" in name], f"the machine has KVM open: {files}")
+    for name in ("microvm", "q35"):
+        with qtest.Machine(nacre, plugins, ["-machine", name, "-smp", "2"]) as vm:
+            files = qtest.open_files(vm.process.pid)
+            check(files and not [file for file in files if "kvm" in file], f"the machine {name} has KVM open: {files}")

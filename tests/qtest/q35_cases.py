@@ -66,6 +66,8 @@ def masked_messages_wait(nacre, plugins):
         function, = pci.find(vm, 0x1af4, 0x1042)
         transport = PciTransport(vm, function)
         msix = next(offset for kind, offset in function.capabilities() if kind == pci.MSIX)
+        pending = function.load(msix + 8, 4)
+        pending = function.bars[pending & 7] + (pending & ~7)
         ring, = transport.start(VERSION_1, (0,))
         masks = {"the vector": (lambda on: vm.writel(function.table + 16 + 12, on)),
                  "the function": (lambda on: function.store(msix + 2, 2, 0xc000 if on else 0x8000))}
@@ -75,8 +77,12 @@ def masked_messages_wait(nacre, plugins):
             transport.notify(0)
             ring.wait()
             check(not transport.took_interrupt(0), f"a message came although {what} is masked")
+            check(vm.readq(pending) == 1 << 1, f"the pending bits are {vm.readq(pending):#x} while {what} is masked")
+            vm.writeq(pending, 0)
+            check(vm.readq(pending) == 1 << 1, "the driver has written to the pending bits")
             mask(0)
             vm.wait_for(lambda: transport.took_interrupt(0), f"the message that waited for {what}")
+            check(vm.readq(pending) == 0, f"the pending bits are {vm.readq(pending):#x} after {what} was unmasked")
         check(not transport.took_interrupt(0), "a message came twice")
 
 

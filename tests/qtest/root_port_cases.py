@@ -225,6 +225,11 @@ def device_comes_and_goes(nacre, plugins):
             management.wait_for("DEVICE_DELETED")
             check(not below(vm) and not port.link_is_up(), "the device that is gone is still seen")
             port.clear()
+            port.control(SWITCHED_OFF | POWER_BLINKS)
+            check("Guest is still on the fly" in management.refused("device_add", id="d", driver="virtio-blk-pci", drive="d",
+                                                                    bus="pcie.1", addr="0x0"), "plugged in while it blinks")
+            port.control(SWITCHED_OFF | POWER_OFF)
+            port.clear()
         check(vm.readl(pci.ECAM + (1 << 20)) == 0xffffffff, "something is below the port")
 
 
