@@ -10,8 +10,8 @@ import figures
 import pci
 import qtest
 from bench import case, check
-from faults_host_cases import hot_plugs, limit, state
-from known_faults import USER_NETWORKS, machine, must_idle
+from faults_host_cases import MICROVM, Q35, hot_plugs, limit, state
+from known_faults import machine, must_idle
 from known_faults_host_cases import Monitor
 from virtio import NEEDS_RESET, VERSION_1, Mmio, PciTransport
 
@@ -32,26 +32,27 @@ def out_of_descriptors(nacre, plugins):
     """With none, one, two, ... descriptors to be had: a hot-plug is refused in one sentence that names the reason and
     leaves nothing, until there are enough."""
     refusals = 0
-    with machine(nacre, plugins, "-machine", "microvm", *USER_NETWORKS, prepare=DISK.prepare) as vm:
-        monitor = Monitor(vm)
-        for what, plug in hot_plugs(vm.scratch).items():
-            check(plug.make(monitor) is None, f"{what} cannot be plugged")
-            plug.remove(monitor)
-            vm.settle()
-            before = state(vm, monitor)
-            for spare in range(100):
-                with limit(vm, resource.RLIMIT_NOFILE, limit_for(vm, spare)):
-                    says = plug.make(monitor)
-                if says is None:
-                    break
-                refusals += 1
-                check("oo many open files" in says and says.endswith("."), f"{what}, {spare} to be had: {says}")
+    for where in (MICROVM, Q35):
+        with machine(nacre, plugins, *where, prepare=DISK.prepare) as vm:
+            monitor = Monitor(vm)
+            for what, plug in hot_plugs(vm.scratch, where).items():
+                check(plug.make(monitor) is None, f"{what} cannot be plugged")
+                plug.remove(monitor)
                 vm.settle()
-                check(state(vm, monitor) == before, f"{what}, {spare} to be had, leaves {state(vm, monitor)}, not {before}")
-            check(says is None and spare > 0, f"{what}: with {spare} descriptors to be had: {says}")
-            plug.remove(monitor)
-            vm.settle()
-            check(state(vm, monitor) == before, f"{what} was there, and leaves {state(vm, monitor)}, not {before}")
+                before = state(vm, monitor)
+                for spare in range(100):
+                    with limit(vm, resource.RLIMIT_NOFILE, limit_for(vm, spare)):
+                        says = plug.make(monitor)
+                    if says is None:
+                        break
+                    refusals += 1
+                    check("oo many open files" in says and says.endswith("."), f"{what}, {spare} to be had: {says}")
+                    vm.settle()
+                    check(state(vm, monitor) == before, f"{what}, {spare} to be had, leaves {state(vm, monitor)}, not {before}")
+                check(says is None and spare > 0, f"{what}: with {spare} descriptors to be had: {says}")
+                plug.remove(monitor)
+                vm.settle()
+                check(state(vm, monitor) == before, f"{what} was there, and leaves {state(vm, monitor)}, not {before}")
     figures.tell("faults", "out_of_descriptors", refusals, "refusals")
 
 

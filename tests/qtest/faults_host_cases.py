@@ -16,8 +16,8 @@ import devices
 import figures
 import qtest
 from bench import case, check
-from known_faults import machine, must_idle, open_files, status
-from known_faults_host_cases import Monitor
+from known_faults import USER_NETWORKS, machine, must_idle, open_files, status
+from known_faults_host_cases import PORT, Monitor
 from virtio import VERSION_1, Mmio
 
 DISK = devices.ALL["blk"]
@@ -42,10 +42,10 @@ def state(vm, monitor):
 
 class HotPlug:
     """`steps` make something, one command after another; removals[n] takes it away when steps[n] was the last done, and
-    tells so by the event `after`."""
+    tells so by the event `after`. `stays`: the back end does not go with its device."""
 
-    def __init__(self, steps, removals, after):
-        self.steps, self.removals, self.after = steps, removals, after
+    def __init__(self, steps, removals, after="DEVICE_DELETED", stays=False):
+        self.steps, self.removals, self.after, self.stays = steps, removals, after, stays
 
     def make(self, monitor):
         """Runs the steps; returns None, or the error of the first that is refused, after what was made is gone."""
@@ -60,20 +60,40 @@ class HotPlug:
     def remove(self, monitor):
         monitor.done(self.removals[-1][0], **self.removals[-1][1])
         monitor.wait_for(self.after)
+        if self.stays:
+            monitor.done(self.removals[0][0], **self.removals[0][1])
+
+    def come_and_go(self, monitor):
+        says = self.make(monitor)
+        check(says is None, f"{self.steps[-1]} is refused: {says}")
+        self.remove(monitor)
 
 
-def hot_plugs(scratch):
-    """Something of each kind that comes and goes on the machine microvm."""
+# Where hot_plugs() find their places
+MICROVM = ("-machine", "microvm", "-device", "virtio-serial-device,id=s", *USER_NETWORKS)
+Q35 = ("-machine", "q35", *PORT, "-device", "virtio-serial-pci,id=s", *USER_NETWORKS)
+
+
+def hot_plugs(scratch, where=MICROVM):
+    """Something of each kind that comes and goes on the machine of these arguments."""
+    q35 = where is Q35
+    suffix = "pci" if q35 else "mmio"
+    place = {"addr": "0x0", **({"bus": "pcie.1"} if q35 else {})}
+
     def disk(aio):
         return HotPlug([("blockdev-add", {"node-name": "d", "driver": "raw", "cache": {"direct": False},
                                           "file": {"driver": "file", "filename": str(scratch / "disk"), "aio": aio}}),
-                        ("device_add", {"id": "d", "driver": "virtio-blk-mmio", "drive": "d", "addr": "0x0"})],
-                       [("blockdev-del", {"node-name": "d"}), ("device_del", {"id": "d"})], "DEVICE_DELETED")
+                        ("device_add", {"id": "d", "driver": f"virtio-blk-{suffix}", "drive": "d", **place})],
+                       [("blockdev-del", {"node-name": "d"}), ("device_del", {"id": "d"})], stays=q35)
 
+    line = {"type": "socket", "data": {"addr": {"type": "unix", "data": {"path": str(scratch / "line")}}, "server": True}}
     return {"disk (threads)": disk("threads"), "disk (io_uring)": disk("iouring"),
             "network": HotPlug([("netdev_add", {"id": "n", "type": "user"}),
-                                ("device_add", {"id": "n", "driver": "virtio-net-mmio", "netdev": "n", "addr": "0x0"})],
-                               [("netdev_del", {"id": "n"}), ("device_del", {"id": "n"})], "DEVICE_DELETED")}
+                                ("device_add", {"id": "n", "driver": f"virtio-net-{suffix}", "netdev": "n", **place})],
+                               [("netdev_del", {"id": "n"}), ("device_del", {"id": "n"})], stays=q35),
+            "console": HotPlug([("chardev-add", {"id": "c", "backend": line}),
+                                ("device_add", {"id": "c", "driver": "virtconsole", "chardev": "c"})],
+                               [("chardev-remove", {"id": "c"}), ("device_del", {"id": "c"})], stays=True)}
 
 
 def _lines(*commands):

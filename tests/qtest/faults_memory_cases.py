@@ -1,6 +1,7 @@
 """A host that has no memory left for the machine. Not for sanitizers, whose shadow is beyond any limit. What is promised:
 ../faults.md."""
 
+import itertools
 import resource
 import struct
 
@@ -8,8 +9,8 @@ import devices
 import figures
 from bench import case, check
 from devices import BUFFERS
-from faults_host_cases import hot_plugs, limit, state
-from known_faults import USER_NETWORKS, machine, must_idle, status
+from faults_host_cases import MICROVM, Q35, hot_plugs, limit, state
+from known_faults import machine, must_idle, status
 from known_faults_host_cases import Monitor
 from virtio import NEEDS_RESET, VERSION_1, Mmio
 
@@ -27,10 +28,10 @@ def hot_plug_without_memory(nacre, plugins):
     """With nothing, 4 KiB, 8 KiB, ... to be had: a hot-plug is refused in one sentence and leaves nothing; with memory
     it works."""
     refusals = {}
-    for what in ("disk (threads)", "disk (io_uring)", "network"):
-        with machine(nacre, plugins, "-machine", "microvm", *USER_NETWORKS, prepare=DISK.prepare) as vm:
+    for where, what in itertools.product((MICROVM, Q35), ("disk (threads)", "disk (io_uring)", "network", "console")):
+        with machine(nacre, plugins, *where, prepare=DISK.prepare) as vm:
             monitor = Monitor(vm)
-            plug = hot_plugs(vm.scratch)[what]
+            plug = hot_plugs(vm.scratch, where)[what]
             before = state(vm, monitor)
             for kib in range(0, 4096, 4):
                 with memory_limit(vm, kib):
