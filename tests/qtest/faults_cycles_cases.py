@@ -7,9 +7,9 @@ import time
 import devices
 import figures
 from bench import case, check
-from faults_host_cases import hot_plugs
-from known_faults import USER_NETWORKS, machine, open_files, patience, status
-from known_faults_host_cases import PORT, Monitor, disk_below_the_port
+from faults_host_cases import MICROVM, Q35, hot_plugs
+from known_faults import machine, open_files, patience, status
+from known_faults_host_cases import Monitor, disk_below_the_port
 from virtio import VERSION_1, Mmio
 
 DISK = devices.ALL["blk"]
@@ -47,17 +47,13 @@ def cycle(vm, what, total, turn):
 
 @case
 def disks_networks_and_chardevs(nacre, plugins):
-    vm = machine(nacre, plugins, "-machine", "microvm", "-device", "virtio-serial-device,id=s", *USER_NETWORKS,
-                 prepare=DISK.prepare)
+    vm = machine(nacre, plugins, *MICROVM, prepare=DISK.prepare)
     try:
         monitor, plugs = Monitor(vm), hot_plugs(vm.scratch)
 
-        def plug(what):
-            says = plugs[what].make(monitor)
-            check(says is None, f"{what}: {says}")
-
         def disk_in_use(number):
-            plug("disk (io_uring)")
+            plug = plugs["disk (io_uring)"]
+            check(plug.make(monitor) is None, "the disk cannot be plugged")
             if number % 25 == 24:
                 at = next(slot for slot in range(Mmio.SLOTS) if vm.readl(Mmio.BASE + slot * Mmio.STRIDE + 8) == 2 and
                           vm.readl(Mmio.BASE + slot * Mmio.STRIDE + 0x100))
@@ -66,35 +62,23 @@ def disks_networks_and_chardevs(nacre, plugins):
                 ring.offer(ring.chain(DISK.parts(vm)))
                 transport.notify(0)
                 DISK.check(vm, ring.wait()[1])
-            plugs["disk (io_uring)"].remove(monitor)
+            plug.remove(monitor)
 
-        def disk(_):
-            plug("disk (threads)")
-            plugs["disk (threads)"].remove(monitor)
-
-        def network(_):
-            plug("network")
-            plugs["network"].remove(monitor)
-
-        def console(_):
-            monitor.done("chardev-add", id="c", backend={"type": "socket", "data": {
-                "addr": {"type": "unix", "data": {"path": str(vm.scratch / "line")}}, "server": True}})
-            monitor.done("device_add", id="c", driver="virtconsole", chardev="c")
-            monitor.delete("c")
-            monitor.done("chardev-remove", id="c")
-
-        cycle(vm, "disks (io_uring), used now and then", 3000, disk_in_use)
-        cycle(vm, "disks (threads)", 3050, disk)
-        cycle(vm, "consoles", 1900, console)
-        cycle(vm, "networks of passt", 50, network)
+        cycle(vm, "disks (io_uring), used now and then", 2900, disk_in_use)
+        cycle(vm, "disks (threads)", 2700, lambda _: plugs["disk (threads)"].come_and_go(monitor))
+        cycle(vm, "consoles", 1500, lambda _: plugs["console"].come_and_go(monitor))
+        cycle(vm, "networks of passt", 200, lambda _: plugs["network"].come_and_go(monitor))
     finally:
         vm.close()
 
 
 @case
-def disks_below_a_port(nacre, plugins):
-    vm = machine(nacre, plugins, "-machine", "q35", *PORT, prepare=DISK.prepare)
+def devices_below_a_port(nacre, plugins):
+    vm = machine(nacre, plugins, *Q35, prepare=DISK.prepare)
     try:
         cycle(vm, "disks below a port", 2000, disk_below_the_port(vm))
+        monitor, plugs = Monitor(vm), hot_plugs(vm.scratch, Q35)
+        cycle(vm, "consoles of a PCI function", 500, lambda _: plugs["console"].come_and_go(monitor))
+        cycle(vm, "networks below a port", 200, lambda _: plugs["network"].come_and_go(monitor))
     finally:
         vm.close()
