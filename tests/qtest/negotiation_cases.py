@@ -44,7 +44,8 @@ def features_that_are_not_offered_are_dropped(bench):
     check(negotiate(t, (1 << 64) - 1), "the device refuses all features at once, and does not drop what it has not got")
     for bit in range(64):
         if not offered >> bit & 1:
-            bench.serve(bench.start_with(VERSION_1 | bench.device.features | 1 << bit), what=f"with feature {bit}, which is not offered")
+            ring = bench.start_with(VERSION_1 | bench.device.features | 1 << bit)
+            bench.serve(ring, what=f"with feature {bit}, which is not offered")
 
 
 @case
