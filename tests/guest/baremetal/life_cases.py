@@ -253,6 +253,11 @@ def daemon(bench):
                 os.kill(pid, signal.SIGKILL)
 
 
+# Reads the processor's bits with POPCNT, which KVM's instruction emulator does not know, and sleeps
+POPCNT_THEN_SLEEP = bytes.fromhex("f30fb8c0 f4 ebfd")
+CODE_ADDRESS = 0x1000000
+
+
 def _tiny_kernel(path, code):
     """Writes a 64-bit ELF kernel whose code is those bytes."""
     header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, CODE_ADDRESS, 64, 0, 0, 64, 56, 1, 64, 0, 0)

@@ -202,10 +202,5 @@ def files_are_closed(bench):
         guest.wait_exit(bench.seconds(5))
 
 
-# Reads the processor's bits with POPCNT, which KVM's instruction emulator does not know, and sleeps
-POPCNT_THEN_SLEEP = bytes.fromhex("f30fb8c0 f4 ebfd")
-CODE_ADDRESS = 0x1000000
-
-
 CASES = [privileges_are_given_up, user_alone_is_given_up, root_directory_alone_is_given_up,
          runs_as_an_ordinary_user, files_are_closed]
