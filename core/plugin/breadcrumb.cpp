@@ -24,6 +24,7 @@ constinit thread_local Place place;
 namespace {
 
 constexpr size_t kMaxModules = 256;
+constexpr int kBySeccomp = 1;  // SYS_SECCOMP of <asm/siginfo.h>, which <signal.h> keeps out
 Module modules[kMaxModules];
 // Published after the entry is complete: a handler on any thread reads only complete ones.
 std::atomic<size_t> n_modules{0};
@@ -156,8 +157,10 @@ uintptr_t second_argument(const void* context) {
 #endif
 }
 
-// The call was not made. Nothing goes on behind it: the thread may be in the hands of whoever owns the guest.
-[[noreturn]] void on_refusal(int, siginfo_t* info, void* context) {
+// The call was not made. Nothing goes on behind it: the thread may be in the hands of whoever owns the guest. A signal
+// that somebody has sent, which kill() can, says nothing about any call.
+void on_refusal(int, siginfo_t* info, void* context) {
+  if (info->si_code != kBySeccomp) return;
   if (!reported.exchange(true)) {
     const char* name = sandbox::name_of(info->si_syscall);
     Line line;
@@ -208,6 +211,7 @@ void install_handlers(void (*before_death)()) {
   sigemptyset(&action.sa_mask);
   for (size_t i = 0; i < sizeof kSignals / sizeof *kSignals; ++i) sigaction(kSignals[i], &action, &earlier[i]);
   action.sa_sigaction = on_refusal;
+  action.sa_flags |= SA_RESTART;
   sigaction(SIGSYS, &action, nullptr);
 }
 

@@ -24,9 +24,9 @@ extern constinit thread_local Place place;
 
 // Installs what runs when the process dies: a terminate handler, and handlers of SIGSEGV, SIGBUS, SIGILL and SIGFPE on
 // a stack of their own. Each writes one line to standard error, and to the log where that goes elsewhere, and then lets
-// the earlier handler, or the default one with its core dump, have the signal. SIGSYS, which says that the sandbox
-// (core/sandbox) refuses a system call, ends the process with kRefusedStatus after its line. `before_death`, which may
-// be NULL, runs after the line, in the handler: it gives back what outlives the process, such as the terminal's mode.
+// the earlier handler, or the default one with its core dump, have the signal. SIGSYS ends the process with
+// kRefusedStatus after its line where the sandbox (core/sandbox) refuses a call, and is ignored where a process sent it.
+// `before_death`, or NULL, runs after the line, in the handler: it gives back what outlives the process (the terminal).
 // Call once, on the main thread.
 void install_handlers(void (*before_death)() = nullptr);
 

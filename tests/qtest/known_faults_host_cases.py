@@ -354,8 +354,8 @@ def row_22_sizes_that_overflow(nacre, plugins):
 
 @case
 def row_23_signals_in_a_storm(nacre, plugins):
-    """Signals that are ignored by the hundred, and then ten of each that ends, while all threads write to the log: the
-    machine ends at once and in order."""
+    """Signals that are ignored by the hundred, with SIGSYS, which tells of a refused system call only where the kernel has
+    sent it, and then ten of each that ends, while all threads write to the log: the machine ends at once and in order."""
     os.environ["NACRE_LOG_LEVEL"] = "trace"
     try:
         for ending in ((signal.SIGTERM,), (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)):
@@ -363,7 +363,7 @@ def row_23_signals_in_a_storm(nacre, plugins):
             try:
                 management = Management(vm)
                 for _ in range(300):
-                    for number in (signal.SIGPIPE, signal.SIGCHLD, signal.SIGWINCH, signal.SIGURG):
+                    for number in (signal.SIGPIPE, signal.SIGCHLD, signal.SIGWINCH, signal.SIGURG, signal.SIGSYS):
                         vm.process.send_signal(number)
                     management.execute("query-status")
                 vm.check_alive()
