@@ -35,8 +35,9 @@ enum : uint16_t { kButton = 1, kPresenceChanged = 8, kCompleted = 16, kPresent =
 constexpr uint16_t kStatusEvents = 0x11f;
 
 // A guest that has switched a slot off looks once more whether a card is in it, as Linux does, and may find one that
-// comes meanwhile twice: by that look and by the events, when it takes it for gone. Such a card is shown so much later.
-constexpr uint64_t kSettleNs = 20'000'000;
+// comes meanwhile twice: by that look and by the events, when it takes it for gone. Such a card is shown so much later: a
+// vCPU may have to wait for its turn before it looks, and 20 ms have been too few on a busy host.
+constexpr uint64_t kSettleNs = 100'000'000;
 
 constexpr uint16_t kLinkActive = 1 << 13;  // Link Status
 constexpr uint16_t kBusReset = 1 << 6;     // Bridge Control
