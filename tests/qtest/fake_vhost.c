@@ -107,7 +107,6 @@ static void broken(const struct Ring *ring) {
 }
 
 static void walk(void) {
-  if (!g_running) return;
   struct Ring *from = &g_rings[kTransmit], *to = &g_rings[kReceive];
   for (int head; (head = take(from)) >= 0;) {
     const int room = take(to);
@@ -132,6 +131,7 @@ static void walk(void) {
 }
 
 void fake_vhost_walk(void) {
+  if (!g_running) return;
   walk();
   for (int i = 0; i < kRings; ++i) ask(&g_rings[i]);
   walk(); /* what came before it was asked for */
