@@ -102,6 +102,8 @@ class VhostVsock : public sdk::VirtioDevice {
     if (running_) (void)run(0);
     running_ = false;
     for (; started_ > 0; --started_) (void)kernel_.stop_ring(started_ - 1);
+    eventfd_t told;  // of this driver's rings, not of the next one's
+    (void)::eventfd_read(error_fd_.get(), &told);
     if (memory_) sdk::host.memory->release(instance(), memory_);
     memory_ = nullptr;
   }

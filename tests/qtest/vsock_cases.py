@@ -75,6 +75,9 @@ def broken_ring_is_told(bench):
     bench.kick()
     bench.vm.wait_for(lambda: bench.transport.status() & NEEDS_RESET, "NEEDS_RESET")
     bench.vm.wait_for(bench.transport.took_config_interrupt, "the configuration interrupt")
+    bench.serve(bench.start(), what="after a broken ring")
+    bench.vm.settle()
+    check(not bench.transport.status() & NEEDS_RESET, "the next driver is told of a ring that the one before has broken")
 
 
 @case
