@@ -10,6 +10,7 @@
 
 #include "core/backend/char_stdio.hpp"
 #include "core/base/log.hpp"
+#include "core/base/memory_reserve.hpp"
 #include "core/cli/assemble.hpp"
 #include "core/cli/daemon.hpp"
 #include "core/cli/inherited.hpp"
@@ -48,6 +49,7 @@ int main(int argc, char** argv) {
   bound_thread_stacks();
   // A VMM's own heap is small and its threads many: one arena keeps it in few pages.
   ::mallopt(M_ARENA_MAX, 1);
+  memory_reserve::take();
   ::signal(SIGPIPE, SIG_IGN);
   log::set_level_from_environment();
   crash::install_handlers(restore_terminal);

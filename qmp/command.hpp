@@ -46,6 +46,7 @@ struct Command {
     bool (*is)(const boost::json::object& arguments) = nullptr;
     std::span<const Argument> arguments = {};
   } other = {};
+  bool makes = false;  // something that stays: refused while the host has no memory
 };
 
 struct Event {

@@ -4,6 +4,7 @@
 #include <exception>
 #include <new>
 
+#include "core/base/memory_reserve.hpp"
 #include "qmp/schema.hpp"
 #include "qmp/text.hpp"
 
@@ -127,6 +128,8 @@ Result<json::value> Dispatcher::carry_out(const json::object& request, Context& 
   if (arguments && !arguments->is_object()) return fail("'arguments' of '{}' must be an object.", wanted);
   const json::object& given = arguments ? arguments->get_object() : kNone;
   if (Status fitting = check_arguments(*command, given); !fitting) return fitting.error();
+  if (command->makes && !memory_reserve::restore())
+    return fail("'{}' is refused: the host has no memory left, and what there is needs the rest.", wanted);
   // A copy: the command may remove itself, with the plugin that it belongs to.
   Handler handler = command->handler;
   try {

@@ -1,6 +1,7 @@
 #include "qmp/session.hpp"
 
 #include <algorithm>
+#include <new>
 
 #include "core/base/log.hpp"
 
@@ -22,6 +23,7 @@ Session::Session(Dispatcher& dispatcher) : dispatcher_(dispatcher) {
 }
 
 void Session::put(const std::string& text) {
+  output_.reserve(output_.size() + text.size() + 2);  // all of it, or nothing
   output_ += text;
   output_ += "\r\n";
   if (output_.size() > kHopeless) closed_ = true;
@@ -30,22 +32,35 @@ void Session::put(const std::string& text) {
 void Session::feed(std::string_view bytes, std::vector<Fd> fds) {
   // Newer ones close older ones: a client that never ends its request cannot use up the process's descriptors.
   if (!fds.empty()) fds_ = std::move(fds);
-  framer_.feed(bytes);
-  while (!closed_) {
-    std::optional<Framer::Frame> frame = framer_.next();
-    if (!frame) break;
-    if (frame->error) {
-      put(Dispatcher::refusal(frame->error));
-      closed_ = closed_ || frame->fatal;
-      continue;
+  try {
+    framer_.feed(bytes);
+    while (!closed_) {
+      std::optional<Framer::Frame> frame = framer_.next();
+      if (!frame) break;
+      serve(*frame);
     }
-    if (log::enabled(log::Level::Info)) log::info("qmp", "QMP: --> {}", on_one_line(frame->text));
-    std::string answer = dispatcher_.answer(frame->text, *this);
+  } catch (const std::bad_alloc&) {
+    put(Dispatcher::refusal("the host has no memory for a request so long."));
+    closed_ = true;  // where the next one begins is not known
+  }
+}
+
+void Session::serve(const Framer::Frame& frame) {
+  if (frame.error) {
+    put(Dispatcher::refusal(frame.error));
+    closed_ = closed_ || frame.fatal;
+    return;
+  }
+  try {
+    if (log::enabled(log::Level::Info)) log::info("qmp", "QMP: --> {}", on_one_line(frame.text));
+    std::string answer = dispatcher_.answer(frame.text, *this);
     log::info("qmp", "QMP: <-- {}", answer);
     put(answer);
-    // Descriptors belong to the request they came with.
-    fds_.clear();
+  } catch (const std::bad_alloc&) {
+    put(Dispatcher::refusal("the host has no memory for the request, or for its answer."));
   }
+  // Descriptors belong to the request they came with.
+  fds_.clear();
 }
 
 void Session::send_event(const std::string& text) {

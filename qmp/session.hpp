@@ -21,7 +21,8 @@ class Session : private Context {
   // The greeting waits in output() at once.
   explicit Session(Dispatcher& dispatcher);
 
-  // Takes what the client has sent, with the descriptors that came along, and carries out what is complete in it.
+  // Takes what the client has sent, with the descriptors that came along, and carries out what is complete in it. Where
+  // the host has no memory for that, the client is told so.
   void feed(std::string_view bytes, std::vector<Fd> fds = {});
   // A message of the server's own: an event.
   void send_event(const std::string& text);
@@ -34,6 +35,7 @@ class Session : private Context {
 
  private:
   int take_fd() override;
+  void serve(const Framer::Frame& frame);
   void put(const std::string& text);
 
   Dispatcher& dispatcher_;

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "core/base/memory_reserve.hpp"
 #include "core/loop/clock.hpp"
 #include "core/loop/handles.hpp"
 
@@ -294,6 +295,7 @@ void EventLoop::dispatch() {
   }
   --depth_;
   if (garbage_ && depth_ == 0) collect();
+  memory_reserve::restore();
 }
 
 void EventLoop::run() {

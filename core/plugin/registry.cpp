@@ -107,9 +107,11 @@ Status Registry::start() {
 Status Registry::scan() {
   Status outcome;
   std::vector<std::string> seen;
+  bool all_read = true;
   for (const PluginDirectoryOption& option : options_.directories) {
     Result<PluginDirectory> directory = open_plugin_directory(option.path, option.insecure);
     if (!directory) {
+      all_read = false;
       // The user's own directories must be right. The default one need not be there.
       if (!default_directories_ && outcome) outcome = directory.error();
       if (default_directories_ && access(option.path.c_str(), F_OK) == 0)
@@ -127,9 +129,11 @@ Status Registry::scan() {
         turn_away(seen.back(), opened.error().message);
     }
   }
-  // What has gone from the directories is forgotten, unless its code is in use or it was put aside.
+  // What has gone from the directories is forgotten, unless its code is in use or it was put aside. Of a directory that
+  // could not be read, for want of memory or descriptors perhaps, nobody knows what has gone.
   std::erase_if(files_, [&](auto& file) {
-    return !file->mapped() && std::find(seen.begin(), seen.end(), file->path) == seen.end() && !file->put_aside();
+    return all_read && !file->mapped() && std::find(seen.begin(), seen.end(), file->path) == seen.end() &&
+           !file->put_aside();
   });
   settle_duplicate_ids();
   tell_rejections();

@@ -55,6 +55,46 @@ def hot_plug_without_memory(nacre, plugins):
 
 
 @case
+def machine_without_memory(nacre, plugins):
+    """Chardevs are made until the host has no memory for one more. What there is goes on: commands of all sorts are
+    answered, a disk reads, devices go; and when there is memory, a chardev comes again."""
+    with machine(nacre, plugins, *MICROVM, prepare=DISK.prepare) as vm:
+        monitor = Monitor(vm)
+        disk = hot_plugs(vm.scratch)["disk (threads)"]
+        check(disk.make(monitor) is None, "with memory a disk is refused")
+        transport = Mmio(vm, 2)
+        rings = transport.start(VERSION_1, (0,))
+
+        def add(name):
+            path = str(vm.scratch / name)
+            return monitor.execute("chardev-add", id=name, backend={"type": "socket", "data": {
+                "addr": {"type": "unix", "data": {"path": path}}, "server": True}})
+
+        made = []
+        with memory_limit(vm, 0):
+            while "return" in (answer := add(name := f"c{len(made):060}")):
+                made.append(name)
+                check(len(made) < 1000, "a thousand chardevs need no memory")
+            check(answer["error"]["desc"].startswith("'chardev-add' is refused: the host has no memory left"), answer)
+            for _ in range(20):
+                for command in ("query-status", "query-commands", "query-qmp-schema", "query-plugins", "stop", "cont"):
+                    monitor.done(command)
+                check("error" in monitor.execute("query-stauts"), "a command that there is not is carried out")
+                # Their list may be too long for what is left.
+                answer = monitor.execute("query-chardev")
+                check("return" in answer or "no memory" in answer["error"]["desc"], answer)
+            rings[0].offer(rings[0].chain(DISK.parts(vm)))
+            transport.notify(0)
+            DISK.check(vm, rings[0].wait()[1])
+            disk.remove(monitor)
+            for name in made:
+                monitor.done("chardev-remove", id=name)
+        check("return" in add("again"), "with memory a chardev is refused")
+        check(monitor.done("query-status")["running"], "the machine does not run")
+    figures.tell("faults", "machine_without_memory", 1, f"refusal, after {len(made)} chardevs")
+
+
+@case
 def drivers_without_memory(nacre, plugins):
     """A guest sets up more and larger queues than the host has memory for: the device asks for a reset; the machine goes
     on, and the same driver works when there is memory."""

@@ -1,4 +1,6 @@
 // Every command once: its name, arguments, help and function. Validation, query-commands and the schema come from here.
+#include <algorithm>
+
 #include "core/vm/commands/commands.hpp"
 
 namespace nacre::commands {
@@ -215,6 +217,9 @@ constexpr qmp::Event kEvents[] = {
     {"PLUGIN_FAILED", "a plugin would not start, threw in a device, or had its file overwritten", kPluginFailed},
 };
 
+// What these make needs memory for as long as it is there.
+constexpr Function kMakers[] = {device_add, blockdev_add, netdev_add, chardev_add, plugin_load};
+
 }  // namespace
 
 void register_all(qmp::Dispatcher& dispatcher, VirtualMachine& vm) {
@@ -223,7 +228,7 @@ void register_all(qmp::Dispatcher& dispatcher, VirtualMachine& vm) {
                     [&vm, function = row.function](const boost::json::object& arguments, qmp::Context& context) {
                       return function(vm, arguments, context);
                     },
-                    row.takes_more, row.other});
+                    row.takes_more, row.other, std::ranges::count(kMakers, row.function) > 0});
   dispatcher.set_events(kEvents);
 }
 
