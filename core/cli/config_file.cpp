@@ -183,6 +183,8 @@ Status add_option(std::vector<ConfigItem>& items, const Option& option, const st
     const Key* key = find_key(option.grammar, name);
     if (key && foreign && !goes_with(*key, decided)) key = nullptr;  // the plugin's
     if (!key && !option.grammar.open && !foreign) return unknown(path, name, names);
+    if (!key && (name.empty() || name.find_first_of(",=") != std::string_view::npos))
+      return fail("{}: '{}' is no name of a property: it is empty, or has a comma or an equals sign.", path, name);
     if (key && key->type == ValueType::Flag) {
       if (!given.is_bool()) return fail("{}: must be true or false.", at(path, name));
       if (given.get_bool()) words.add(option.name, key->name);
