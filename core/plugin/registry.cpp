@@ -131,10 +131,10 @@ Status Registry::scan() {
   }
   // What has gone from the directories is forgotten, unless its code is in use or it was put aside. Of a directory that
   // could not be read, for want of memory or descriptors perhaps, nobody knows what has gone.
-  std::erase_if(files_, [&](auto& file) {
-    return all_read && !file->mapped() && std::find(seen.begin(), seen.end(), file->path) == seen.end() &&
-           !file->put_aside();
-  });
+  if (all_read)
+    std::erase_if(files_, [&](auto& file) {
+      return !file->mapped() && std::find(seen.begin(), seen.end(), file->path) == seen.end() && !file->put_aside();
+    });
   settle_duplicate_ids();
   tell_rejections();
   return outcome;

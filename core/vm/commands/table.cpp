@@ -1,6 +1,4 @@
 // Every command once: its name, arguments, help and function. Validation, query-commands and the schema come from here.
-#include <algorithm>
-
 #include "core/vm/commands/commands.hpp"
 
 namespace nacre::commands {
@@ -87,6 +85,7 @@ struct Row {
   std::string_view help;
   std::string_view returns;
   std::span<const Argument> arguments = {};
+  bool makes = false;  // as in qmp::Command, like what follows
   bool takes_more = false;
   qmp::Command::Sort other = {};
 };
@@ -110,13 +109,14 @@ constexpr Row kRows[] = {
     {"system_powerdown", system_powerdown, "presses the power button; a machine without one is ended", "nothing"},
     {"system_reset", system_reset, "puts the machine back to power-on", "nothing"},
     {"device_add", device_add, "makes a device; further arguments are the driver's properties", "nothing", kDeviceAdd,
-     true},
+     true, true},
     {"device_del", device_del, "takes a device away", "nothing", kDeviceDel},
     {"blockdev-add",
      blockdev_add,
      "opens a disk image, or a plugin's disk, for a device",
      "nothing",
      kBlockdevAdd,
+     true,
      false,
      {is_plugin_blockdev, kPluginBlockdev}},
     {"blockdev-del", blockdev_del, "closes a disk image that no device has", "nothing", kNodeName},
@@ -126,6 +126,7 @@ constexpr Row kRows[] = {
      "opens a network back end",
      "nothing",
      kNetdevAdd,
+     true,
      false,
      {is_plugin_netdev, kPluginNetdev}},
     {"netdev_del", netdev_del, "closes a network back end that no device has", "nothing", kNetdevId},
@@ -136,6 +137,7 @@ constexpr Row kRows[] = {
      "makes a character back end, a Unix socket or a plugin's",
      "nothing",
      kChardevAdd,
+     true,
      false,
      {is_plugin_chardev, kPluginChardev}},
     {"chardev-remove", chardev_remove, "takes a character back end away that no device has", "nothing", kChardevId},
@@ -173,7 +175,8 @@ constexpr Row kRows[] = {
     {"query-ohui-status", query_ohui_status, "fails: there is no OHUI", "nothing"},
     {"query-iothreads", query_iothreads, "the iothreads", "list"},
     {"query-plugins", query_plugins, "every plugin file that was found, with its state and what it offers", "list"},
-    {"plugin-load", plugin_load, "takes in one more plugin file, or enables a disabled one", "object", kPluginFile},
+    {"plugin-load", plugin_load, "takes in one more plugin file, or enables a disabled one", "object", kPluginFile,
+     true},
     {"plugin-disable", plugin_disable, "takes a plugin's drivers out of use", "object", kPluginId},
 };
 
@@ -217,9 +220,6 @@ constexpr qmp::Event kEvents[] = {
     {"PLUGIN_FAILED", "a plugin would not start, threw in a device, or had its file overwritten", kPluginFailed},
 };
 
-// What these make needs memory for as long as it is there.
-constexpr Function kMakers[] = {device_add, blockdev_add, netdev_add, chardev_add, plugin_load};
-
 }  // namespace
 
 void register_all(qmp::Dispatcher& dispatcher, VirtualMachine& vm) {
@@ -228,7 +228,7 @@ void register_all(qmp::Dispatcher& dispatcher, VirtualMachine& vm) {
                     [&vm, function = row.function](const boost::json::object& arguments, qmp::Context& context) {
                       return function(vm, arguments, context);
                     },
-                    row.takes_more, row.other, std::ranges::count(kMakers, row.function) > 0});
+                    row.takes_more, row.other, row.makes});
   dispatcher.set_events(kEvents);
 }
 
