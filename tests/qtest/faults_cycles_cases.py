@@ -23,9 +23,15 @@ def own_kib(vm):
     return int(re.search(r"^Anonymous: +(\d+) kB$", text, re.MULTILINE)[1])
 
 
+def mapped_files(vm):
+    """How many pieces of files, and of memory that is shared like one, it has mapped."""
+    return sum(line.count("/") > 0 for line in pathlib.Path(f"/proc/{vm.process.pid}/maps").read_text().splitlines())
+
+
 def cycle(vm, what, total, turn):
-    """turn(number), so many times. After the first tenth, files and threads stay as many, and memory does not grow all the
-    time: in half of what is left at least it stays about as it is, since the allocator takes a MiB at once now and then."""
+    """turn(number), so many times. After the first tenth, files, threads and files mapped stay as many, and memory does not
+    grow all the time: in half of what is left at least it stays about as it is, since the allocator takes a MiB at once now
+    and then."""
     total //= 1 if patience(vm) == 1 else 5
     marks = (total // 10, total // 10 + total * 9 // 20, total)
     begin, held, own = time.monotonic(), [], []
@@ -36,10 +42,10 @@ def cycle(vm, what, total, turn):
             vm.irqs.clear()
         if number + 1 in marks:
             vm.settle()
-            held.append((open_files(vm), status(vm, "Threads")))
+            held.append((open_files(vm), status(vm, "Threads"), mapped_files(vm)))
             own.append(own_kib(vm))
     grown = min(own[1] - own[0], own[2] - own[1])
-    check(held[2] == held[0], f"{what}: files and threads were {held[0]} and are {held[2]}")
+    check(held[2] == held[0], f"{what}: files, threads and files mapped were {held[0]} and are {held[2]}")
     # A list that grows by one pointer a cycle would show. A sanitizer's allocator keeps more now and then.
     check(grown <= 32 + 1024 * (patience(vm) - 1), f"{what}: its memory grows: {own} KiB in {total} cycles")
     figures.tell("load", what, total, f"cycles, {total / (time.monotonic() - begin):.0f} a second, memory of its own {own} KiB "

@@ -1,7 +1,6 @@
 """A host without descriptors. What is promised: ../faults.md. Not with sanitizers: theirs for pointers asks the kernel by a
 pipe whether there is memory, and ends the machine where it gets none."""
 
-import os
 import resource
 import socket
 
@@ -10,21 +9,13 @@ import figures
 import pci
 import qtest
 from bench import case, check
-from faults_host_cases import MICROVM, Q35, hot_plugs, limit, state
+from faults_host_cases import MICROVM, Q35, hot_plugs, state
 from known_faults import machine, must_idle
 from known_faults_host_cases import Monitor
+from limits import descriptors, limit
 from virtio import NEEDS_RESET, VERSION_1, Mmio, PciTransport
 
 DISK = devices.ALL["blk"]
-
-
-def limit_for(vm, spare):
-    """The limit of open files that leaves so many that can be opened."""
-    used = {int(name) for name in os.listdir(f"/proc/{vm.process.pid}/fd")}
-    free = (number for number in range(1 << 20) if number not in used)
-    for _ in range(spare):
-        next(free)
-    return next(free)  # the first that is not to be had
 
 
 @case
@@ -41,7 +32,7 @@ def out_of_descriptors(nacre, plugins):
                 vm.settle()
                 before = state(vm, monitor)
                 for spare in range(100):
-                    with limit(vm, resource.RLIMIT_NOFILE, limit_for(vm, spare)):
+                    with limit(vm.process.pid, resource.RLIMIT_NOFILE, descriptors(vm.process.pid, spare)):
                         says = plug.make(monitor)
                     if says is None:
                         break
@@ -83,7 +74,7 @@ def drivers_without_descriptors(nacre, plugins):
                     DISK.check(vm, ring.wait()[1])
                     return True
 
-                with limit(vm, resource.RLIMIT_NOFILE, limit_for(vm, spare)):
+                with limit(vm.process.pid, resource.RLIMIT_NOFILE, descriptors(vm.process.pid, spare)):
                     worked = use()
                     must_idle(vm, f"{kind.MACHINE}, a driver with {spare} descriptors to be had")
                     check(monitor.done("query-status")["running"], "the machine does not run")
@@ -101,7 +92,7 @@ def clients_without_descriptors(nacre, plugins):
                  "-serial", "chardev:c") as vm:
         monitor = Monitor(vm)
         monitor.done("query-status")
-        with limit(vm, resource.RLIMIT_NOFILE, limit_for(vm, 0)):
+        with limit(vm.process.pid, resource.RLIMIT_NOFILE, descriptors(vm.process.pid, 0)):
             for _ in range(50):
                 for path in (vm.qmp, vm.scratch / "line"):
                     with socket.socket(socket.AF_UNIX) as client:

@@ -1,11 +1,9 @@
 """Faults of the host around the machine: clients and signals. What is promised: ../faults.md."""
 
 import collections
-import contextlib
 import json
 import pathlib
 import random
-import resource
 import signal
 import socket
 import subprocess
@@ -21,17 +19,6 @@ from known_faults_host_cases import PORT, Monitor
 from virtio import VERSION_1, Mmio
 
 DISK = devices.ALL["blk"]
-
-
-@contextlib.contextmanager
-def limit(vm, kind, value):
-    """The process has this limit within the block."""
-    soft, hard = resource.prlimit(vm.process.pid, kind)
-    resource.prlimit(vm.process.pid, kind, (value, hard))
-    try:
-        yield
-    finally:
-        resource.prlimit(vm.process.pid, kind, (soft, hard))
 
 
 def state(vm, monitor):

@@ -9,9 +9,10 @@ import devices
 import figures
 from bench import case, check
 from devices import BUFFERS
-from faults_host_cases import MICROVM, Q35, hot_plugs, limit, state
+from faults_host_cases import MICROVM, Q35, hot_plugs, state
 from known_faults import machine, must_idle, status
 from known_faults_host_cases import Monitor
+from limits import limit
 from virtio import NEEDS_RESET, VERSION_1, Mmio
 
 DISK = devices.ALL["blk"]
@@ -20,7 +21,7 @@ QUEUES, ENTRIES = 8, 1024
 
 def memory_limit(vm, kib):
     """The machine may map so much more, and what its allocator has kept."""
-    return limit(vm, resource.RLIMIT_AS, (status(vm, "VmSize") + kib) * 1024)
+    return limit(vm.process.pid, resource.RLIMIT_AS, (status(vm, "VmSize") + kib) * 1024)
 
 
 @case
